@@ -1,0 +1,59 @@
+# Everyday commands, and the targets that `sam build` calls.
+#
+#   make run     the whole set on this machine
+#   make test    format, vet, lint, tests, tests with the race detector
+#   make build   every function for this machine's processor, into .build/
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+FUNCTIONS   := $(notdir $(patsubst %/,%,$(dir $(wildcard functions/*/main.go))))
+LAMBDA_ARCH ?= arm64
+GO_BUILD    := CGO_ENABLED=0 go build -tags lambda.norpc -trimpath -ldflags "-s -w"
+FUZZTIME    ?= 30s
+ADDR        ?= 127.0.0.1:8787
+
+.PHONY: run
+run:
+	go run ./infra/local -addr $(ADDR)
+
+.PHONY: test
+test: format lint
+	go test ./...
+	go test -race ./...
+
+.PHONY: format
+format:
+	@unformatted="$$(gofmt -l .)"; test -z "$$unformatted" || { echo "gofmt these files:"; echo "$$unformatted"; exit 1; }
+
+.PHONY: lint
+lint:
+	go vet ./...
+	@if command -v golangci-lint >/dev/null; then golangci-lint run ./...; \
+	elif test -n "$${CI:-}"; then echo "golangci-lint is missing"; exit 1; \
+	else echo "skipped: golangci-lint is not installed"; fi
+
+.PHONY: bench
+bench:
+	go test -run '^$$' -bench . -benchmem ./...
+
+# Every fuzz target of every package, one after the other.
+.PHONY: fuzz
+fuzz:
+	@grep -rEl --include='*_test.go' '^func Fuzz' pkg infra | xargs -n1 dirname | sort -u | while read -r dir; do \
+		for target in $$(grep -Eho '^func Fuzz\w+' $$dir/*_test.go | sed 's/^func //' | sort -u); do \
+			echo "$$dir $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) ./$$dir; \
+		done; \
+	done
+
+.PHONY: build
+build: $(addprefix build/,$(FUNCTIONS))
+
+.PHONY: $(addprefix build/,$(FUNCTIONS))
+$(addprefix build/,$(FUNCTIONS)): build/%:
+	$(GO_BUILD) -o .build/$*/bootstrap ./functions/$*
+
+# SAM calls build-<LogicalId> with ARTIFACTS_DIR set: VendFunction is functions/vend.
+build-%Function:
+	GOOS=linux GOARCH=$(LAMBDA_ARCH) $(GO_BUILD) -o "$(ARTIFACTS_DIR)/bootstrap" ./functions/$(shell echo $* | tr '[:upper:]' '[:lower:]')
