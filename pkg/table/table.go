@@ -14,20 +14,31 @@ const (
 	MaxDoc   = 350 << 10 // bytes of one Doc; DynamoDB's item limit of 400 KB less room for keys
 	MaxGet   = 100       // keys in one Get
 	MaxWrite = 25        // operations in one Write
+	MaxBatch = 3 << 20   // bytes of all Docs in one Write; DynamoDB's transaction limit of 4 MB less room for keys
 	MaxPage  = 1000      // items in one page
 	MaxKey   = 1000      // bytes of a PK or SK
 )
 
-// The errors of an engine. Each is tested with errors.Is.
+// The errors of an engine. Each is tested with errors.Is. Any other error is a
+// wrong configuration (no such table, no permission): the same call again will
+// not help.
 var (
+	// ErrInvalid: the call breaks a rule of this package (an alphabet, a limit,
+	// a key given twice, no condition). The caller has a bug; nothing was read
+	// or stored.
+	ErrInvalid = errors.New("table: invalid call")
 	// ErrCondition: a condition did not hold, and nothing was stored. It comes
 	// as a *ConditionError.
 	ErrCondition = errors.New("table: condition failed")
-	// ErrTooLarge: an item is over MaxDoc; nothing was stored.
+	// ErrTooLarge: an item is over MaxDoc, or all of a Write over MaxBatch;
+	// nothing was stored.
 	ErrTooLarge = errors.New("table: item too large")
 	// ErrUnavailable: throttled, timed out or out of reach after the engine's
 	// own tries. A read gave nothing; a write may or may not have been stored.
 	ErrUnavailable = errors.New("table: unavailable")
+	// ErrCorrupt: what is stored under a key that was asked for is no item of
+	// this package's making. It is never passed off as absent.
+	ErrCorrupt = errors.New("table: corrupt item")
 )
 
 // ConditionError says which operation's condition failed.
@@ -48,20 +59,22 @@ type Item struct {
 	Key
 	// Revision is chosen by the writer, above zero, and what At compares. The
 	// writer never gives one key the same revision twice for different content,
-	// not even after a delete.
+	// not even after a delete. 0 in items that come from an index.
 	Revision int64
 	// Doc is the content: valid UTF-8, opaque to engines, at most MaxDoc bytes.
 	// Nil in items that come from an index.
 	Doc []byte
 	// Index places the item in sparse, keys-only indexes: index name to
-	// position. A sort key is unique within its index partition.
+	// position. A name is 1 to 32 lower-case letters. The writer keeps a sort
+	// key unique within its index partition. An item that comes from an index
+	// has the position in that index only.
 	Index map[string]Key
 }
 
 // Table is an engine.
 //
 // Contexts bound every call: at the latest at their deadline it returns
-// ErrUnavailable. No call is made again by the caller because of a throttle:
+// ErrUnavailable, and a write that has not begun by then is not stored. No call is made again by the caller because of a throttle:
 // the engine has already tried as often as is sensible.
 type Table interface {
 	// Get reads up to MaxGet distinct keys in one round trip, each strongly
@@ -75,10 +88,12 @@ type Table interface {
 	// index. A page may hold less than Limit although more follows.
 	Query(ctx context.Context, q Query) (Page, error)
 
-	// Write performs all operations or none. Keys must be distinct. It is
-	// idempotent: a Put whose condition fails because the very same item
-	// (revision and Doc) is already stored has succeeded, and so has a repeated
-	// Delete inside one call whose first try was stored but not answered.
+	// Write performs all operations or none. Keys must be distinct; all
+	// conditions are about what was stored before; the first that does not hold
+	// is the one that the *ConditionError names. It is idempotent: a Put whose
+	// condition fails because the very same item (revision and Doc) is already
+	// stored has succeeded, and so has a repeated Delete inside one call whose
+	// first try was stored but not answered.
 	Write(ctx context.Context, ops ...Op) error
 }
 
@@ -87,7 +102,7 @@ type Query struct {
 	Index      string // "" is the table itself
 	PK         string // the partition, of the table or of the index
 	Prefix     string // only sort keys that begin so
-	After      string // only sort keys behind this one, in the direction of the query
+	After      string // only sort keys behind this one, in the direction of the query; it need not exist
 	Descending bool
 	Limit      int // 1 to MaxPage
 }
