@@ -313,7 +313,11 @@ func (r *Ring) fly(ctx context.Context, id entryID, load loader) (v held, err er
 		}
 		r.land(id, born, v, err)
 	}()
-	return load(ctx)
+	v, err = load(ctx)
+	if err == nil && r.clock.now().expired(born, r.cfg.FlightTime) {
+		return held{}, fmt.Errorf("%w: the process stood still, or a clock was set, while key material was read", ErrUnavailable)
+	}
+	return v, err
 }
 
 func (r *Ring) land(id entryID, born instant, v held, err error) {

@@ -42,6 +42,9 @@ var (
 	ErrRefused = errors.New("seal: refused")
 )
 
+// IsUnavailable reports whether trying again later may help.
+func IsUnavailable(err error) bool { return errors.Is(err, ErrUnavailable) }
+
 // Wrapper guards key material: KMS in AWS, a master key file on a laptop. It is
 // safe for concurrent use. Package sealtest holds the conformance suite.
 //
@@ -111,11 +114,11 @@ func (c Context) Canonical() []byte {
 // table that somebody else can write: nothing here is believed before a blob
 // unwrapped under it.
 type Material struct {
-	Tenant     string
-	Version    uint32            // of the key pair that new secrets are sealed with
-	PublicKeys map[uint32][]byte // by version: HPKE KEM id (2 bytes), then the key
-	IngestBlob []byte            // wrapped with PurposeIngest
-	SealHashes map[uint32][]byte // SHA-256 of each version's seal blob
+	Tenant     string            `json:"tenant"`
+	Version    uint32            `json:"version"`     // of the key pair that new secrets are sealed with
+	PublicKeys map[uint32][]byte `json:"public_keys"` // by version: HPKE KEM id (2 bytes), then the key
+	IngestBlob []byte            `json:"ingest_blob"` // wrapped with PurposeIngest
+	SealHashes map[uint32][]byte `json:"seal_hashes"` // SHA-256 of each version's seal blob
 }
 
 // publicKeysHash covers every public key with its version, so that none can be
