@@ -1,0 +1,113 @@
+// Package apikey knows the API keys of a tenant's backends: the token that its
+// owner holds, the row that is kept of it, and the MACs by which a row proves
+// that keyvend made it.
+package apikey
+
+import (
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/binary"
+	"hash/crc32"
+	"strings"
+
+	"github.com/oklog/ulid/v2"
+
+	"keyvend/pkg/ident"
+	"keyvend/pkg/secret"
+)
+
+// A token is the prefix and 75 bytes in unpadded base64url, 106 characters in
+// all; 75 is a multiple of three, so that no two texts decode to the same token:
+//
+//	sk_kv_ | version 1 | tenant ULID 16 | key ULID 16 | random 22 | tag 16 | CRC-32 4
+//
+// The tag is a MAC over all before it under the tenant's ingest key: it lets a
+// forged token be refused without a look into the table. The checksum (IEEE,
+// big endian, over all before it) lets secret scanners and typing errors be
+// told without any key.
+const (
+	tokenPrefix  = "sk_kv_"
+	tokenVersion = 1
+	randomSize   = 22
+	tagSize      = 16
+	headSize     = 1 + 16 + 16 + randomSize
+	tokenSize    = headSize + tagSize + crc32.Size
+	tokenLength  = len(tokenPrefix) + tokenSize/3*4
+)
+
+// Uses of the tenant's MAC keys; part of their derivation.
+const (
+	useTag  = "api-key-tag"
+	useRow  = "api-key-row"
+	useVend = "api-key-vend"
+)
+
+// MACer makes MACs under keys of one tenant, apart for each use.
+type MACer interface {
+	MAC(use string, parts ...[]byte) []byte
+}
+
+// Token is a parsed bearer token. Its tenant is a claim until a row proves it.
+type Token struct {
+	tenant, key ulid.ULID
+	raw         [tokenSize]byte
+}
+
+// NewToken makes a token for a tenant and key.
+func NewToken(tenantID, keyID string, m MACer) (Token, bool) {
+	tenant, okTenant := ident.Parse(ident.TenantPrefix, tenantID)
+	key, okKey := ident.Parse(ident.APIKeyPrefix, keyID)
+	if !okTenant || !okKey {
+		return Token{}, false
+	}
+	t := Token{tenant: tenant, key: key}
+	b := append(t.raw[:0], tokenVersion)
+	b = append(b, tenant[:]...)
+	b = append(b, key[:]...)
+	_, _ = rand.Read(b[len(b):headSize]) // never fails (crypto/rand)
+	b = b[:headSize]
+	b = append(b, m.MAC(useTag, b)[:tagSize]...)
+	binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
+	return t, true
+}
+
+// ParseToken reads a token. ok is false for anything that is not one by form
+// and checksum; nothing is said of whether it was ever given out.
+func ParseToken(text string) (t Token, ok bool) {
+	body, found := strings.CutPrefix(text, tokenPrefix)
+	if !found || len(text) != tokenLength {
+		return Token{}, false
+	}
+	n, err := base64.RawURLEncoding.Strict().Decode(t.raw[:], []byte(body))
+	if err != nil || n != tokenSize || t.raw[0] != tokenVersion {
+		return Token{}, false
+	}
+	signed := t.raw[:tokenSize-crc32.Size]
+	if binary.BigEndian.Uint32(t.raw[len(signed):]) != crc32.ChecksumIEEE(signed) {
+		return Token{}, false
+	}
+	t.tenant, t.key = ulid.ULID(t.raw[1:17]), ulid.ULID(t.raw[17:33])
+	return t, true
+}
+
+// Text is the token as its owner sends it.
+func (t Token) Text() secret.Text {
+	return secret.New(base64.RawURLEncoding.AppendEncode([]byte(tokenPrefix), t.raw[:]))
+}
+
+// String keeps the random part out of logs.
+func (t Token) String() string { return t.KeyID() }
+
+// TenantID is the tenant that the token claims.
+func (t Token) TenantID() string { return ident.TenantPrefix + t.tenant.String() }
+
+// KeyID is the id of the API key that the token claims to be.
+func (t Token) KeyID() string { return ident.APIKeyPrefix + t.key.String() }
+
+// Genuine reports in constant time whether the tag was made under the claimed
+// tenant's key.
+func (t Token) Genuine(m MACer) bool {
+	tag := t.raw[headSize : headSize+tagSize]
+	return subtle.ConstantTimeCompare(tag, m.MAC(useTag, t.raw[:headSize])[:tagSize]) == 1
+}

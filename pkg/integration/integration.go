@@ -1,0 +1,99 @@
+// Package integration knows the data integrations of a tenant: which provider,
+// which one authentication method, whether it is switched on.
+package integration
+
+import (
+	"time"
+
+	"keyvend/pkg/idempotency"
+	"keyvend/pkg/tenant"
+)
+
+// MaxPerTenant is how many data integrations a tenant may have: they are read
+// whole and strongly consistent when listed.
+const MaxPerTenant = 500
+
+// AuthMethod is how accounts authenticate with the provider. An integration
+// has one, chosen at creation and fixed for good.
+type AuthMethod string
+
+// The contract's methods. So far keyvend serves APIKey only.
+const (
+	APIKey            AuthMethod = "api_key"
+	OAuth             AuthMethod = "oauth"
+	ClientCredentials AuthMethod = "client_credentials"
+)
+
+// Integration is a provider that a tenant registered. Its JSON form is the
+// stored one.
+type Integration struct {
+	ID          string             `json:"id"`
+	Tenant      string             `json:"-"` // as in the row's key
+	Slug        string             `json:"-"` // as in the row's key
+	Name        string             `json:"name"`
+	AuthMethod  AuthMethod         `json:"auth_method"`
+	Description *string            `json:"description,omitempty"`
+	Enabled     bool               `json:"enabled"`
+	Custom      *CustomProvider    `json:"custom,omitempty"` // nil: a provider of the catalog
+	Freeze      *tenant.Freeze     `json:"freeze,omitempty"`
+	CreatedAt   time.Time          `json:"created_at"`
+	UpdatedAt   time.Time          `json:"updated_at"`
+	Requests    idempotency.Memory `json:"requests,omitempty"`
+
+	Revision int64 `json:"-"`
+}
+
+// CustomProvider is a provider that the tenant defined itself.
+type CustomProvider struct {
+	// Check says where a key may be sent to be checked. Host and placement are
+	// part of each secret's binding from when they are set.
+	CheckHost      string `json:"check_host,omitempty"`
+	CheckPlacement string `json:"check_placement,omitempty"`
+}
+
+// Override is one organization's switch of one integration.
+type Override struct {
+	IntegrationID string    `json:"integration_id"` // an override dies with its integration
+	Enabled       bool      `json:"enabled"`
+	UpdatedAt     time.Time `json:"updated_at"`
+
+	Revision int64 `json:"-"`
+}
+
+// EnabledFor reports whether the integration is on, for an organization with
+// the given override (nil: none). A switch can only take away.
+func (in *Integration) EnabledFor(o *Override) bool {
+	return in.Enabled && (o == nil || o.IntegrationID != in.ID || o.Enabled)
+}
+
+// Removal is the job that deletes the accounts of a removed integration. They
+// are dead from the moment of the removal on; the job is for tidiness.
+type Removal struct {
+	ID            string    `json:"-"` // as in the row's key
+	Tenant        string    `json:"tenant"`
+	IntegrationID string    `json:"integration_id"`
+	Slug          string    `json:"slug"`
+	RemovedAt     time.Time `json:"removed_at"`
+	EmptyPasses   int       `json:"empty_passes"` // passes in a row that found nothing
+
+	Revision int64 `json:"-"`
+}
+
+// settle is how long after a removal a write that began before it may still
+// arrive, and an index may still lag, with a wide margin.
+const settle = 15 * time.Minute
+
+// Pass records that a pass over the accounts ended, having deleted n.
+func (r *Removal) Pass(n int) {
+	if n > 0 {
+		r.EmptyPasses = 0
+		return
+	}
+	r.EmptyPasses++
+}
+
+// Done reports whether the last pass, ending now, was the last one needed: two
+// empty ones, the later at least 15 minutes after the removal.
+func (r *Removal) Done(now time.Time) bool {
+	return r.EmptyPasses >= 2 && now.Sub(r.RemovedAt) >= settle
+}

@@ -1,0 +1,137 @@
+// Package store is the only package that knows where things lie in the table:
+// it turns what the vault speaks of into items of the storage port.
+package store
+
+import (
+	"fmt"
+	"hash/fnv"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"keyvend/pkg/account"
+	"keyvend/pkg/table"
+)
+
+// The access patterns, each with the key that serves it. The first letter of a
+// partition key is what IAM can tell apart (dynamodb:LeadingKeys), in the table
+// as in the index.
+//
+//	who reads                                    PK                      SK
+//	every request: the tenant                    T#<tenant>              TENANT
+//	every request: settings and freeze           F#<tenant>              SETTINGS
+//	a cold vend: a version's wrapped seal blob   P#<tenant>              KEYPAIR#<version>
+//	every request: the API key                   K#<tenant>#<key id>     APIKEY
+//	one integration; all of a tenant             I#<tenant>              INTEGRATION#<slug>
+//	one account; all of a user                   U#<tenant>#<user>       ACCOUNT#<slug>#<org, or nothing>
+//	an organization's freeze                     O#<tenant>#<org>        ORG
+//	an organization's switch of an integration   O#<tenant>#<org>        INTEGRATION#<slug>
+//	the sweep: removal jobs                      J#<shard>               <job id>
+//
+//	index "list", sparse, keys only              PK                      SK
+//	all tenants                                  T#TENANTS               <tenant id>
+//	API keys of a tenant                         K#<tenant>              <key id>
+//	accounts of an integration, in shards        U#<tenant>#<integration id>#<shard>   <account id>
+//
+// Names of the tenant's making are escaped, so that none of them can forge a
+// separator: two different tuples never share a key.
+const listIndex = "list"
+
+// Shards bound how much of one index or job partition one integration heats:
+// a partition takes 1,000 writes a second.
+const (
+	accountShards = 8
+	jobShards     = 4
+)
+
+func tenantKey(tenant string) table.Key   { return table.Key{PK: "T#" + tenant, SK: "TENANT"} }
+func settingsKey(tenant string) table.Key { return table.Key{PK: "F#" + tenant, SK: "SETTINGS"} }
+
+func sealBlobKey(tenant string, version uint32) table.Key {
+	return table.Key{PK: "P#" + tenant, SK: "KEYPAIR#" + strconv.FormatUint(uint64(version), 10)}
+}
+
+func apiKeyKey(tenant, id string) table.Key {
+	return table.Key{PK: "K#" + tenant + "#" + id, SK: "APIKEY"}
+}
+
+func integrationsPK(tenant string) string { return "I#" + tenant }
+
+const (
+	integrationPrefix = "INTEGRATION#"
+	accountPrefix     = "ACCOUNT#"
+)
+
+func integrationKey(tenant, slug string) table.Key {
+	return table.Key{PK: integrationsPK(tenant), SK: integrationPrefix + escape(slug)}
+}
+
+func userPK(tenant, user string) string { return "U#" + tenant + "#" + escape(user) }
+
+func accountKey(tenant, slug string, o account.Owner) table.Key {
+	return table.Key{
+		PK: userPK(tenant, o.User),
+		SK: accountPrefix + escape(slug) + "#" + escape(o.Organization),
+	}
+}
+
+// parseAccountKey is the reverse of accountKey.
+func parseAccountKey(k table.Key) (tenant, slug string, o account.Owner, err error) {
+	pk := strings.Split(k.PK, "#")
+	sk := strings.Split(k.SK, "#")
+	if len(pk) != 3 || pk[0] != "U" || len(sk) != 3 || sk[0]+"#" != accountPrefix {
+		return "", "", o, fmt.Errorf("store: not the key of an account: %q", k)
+	}
+	user, errUser := url.PathUnescape(pk[2])
+	slug, errSlug := url.PathUnescape(sk[1])
+	organization, errOrg := url.PathUnescape(sk[2])
+	if errUser != nil || errSlug != nil || errOrg != nil {
+		return "", "", o, fmt.Errorf("store: not the key of an account: %q", k)
+	}
+	return pk[1], slug, account.User(user, organization), nil
+}
+
+func organizationKey(tenant, org string) table.Key {
+	return table.Key{PK: "O#" + tenant + "#" + escape(org), SK: "ORG"}
+}
+
+func overrideKey(tenant, org, slug string) table.Key {
+	return table.Key{PK: "O#" + tenant + "#" + escape(org), SK: integrationPrefix + escape(slug)}
+}
+
+func jobPK(shard int) string { return "J#" + strconv.Itoa(shard) }
+
+func jobKey(id string) table.Key { return table.Key{PK: jobPK(shardOf(id, jobShards)), SK: id} }
+
+func tenantListing(id string) table.Key { return table.Key{PK: "T#TENANTS", SK: id} }
+
+func apiKeyListingPK(tenant string) string { return "K#" + tenant }
+
+func accountListingPK(tenant, integration string, shard int) string {
+	return fmt.Sprintf("U#%s#%s#%d", tenant, integration, shard)
+}
+
+func accountListing(a *account.Account) table.Key {
+	return table.Key{PK: accountListingPK(a.Tenant, a.IntegrationID, shardOf(a.ID, accountShards)), SK: a.ID}
+}
+
+func shardOf(id string, shards uint32) int {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(id)) // never fails (hash.Hash)
+	return int(h.Sum32() % shards)
+}
+
+// escape writes the separator, the escape character itself and everything that
+// a key may not hold as %XX.
+func escape(name string) string {
+	const hex = "0123456789ABCDEF"
+	var b strings.Builder
+	for i := range len(name) {
+		if c := name[i]; c <= ' ' || c > '~' || c == '#' || c == '%' {
+			b.Write([]byte{'%', hex[c>>4], hex[c&15]})
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,139 @@
+package store
+
+import (
+	"context"
+
+	"keyvend/pkg/account"
+	"keyvend/pkg/apikey"
+	"keyvend/pkg/integration"
+	"keyvend/pkg/table"
+	"keyvend/pkg/tenant"
+	"keyvend/pkg/vault"
+)
+
+// Load implements vault.Reader: one BatchGetItem, whatever the target.
+func (s *Store) Load(ctx context.Context, t vault.Target) (vault.View, error) {
+	items, err := s.Table.Get(ctx, targetKeys(t)...)
+	if err != nil {
+		return vault.View{}, readable(err)
+	}
+	return view(items, t)
+}
+
+func targetKeys(t vault.Target) []table.Key {
+	keys := []table.Key{tenantKey(t.Tenant), settingsKey(t.Tenant)}
+	if t.APIKey != "" {
+		keys = append(keys, apiKeyKey(t.Tenant, t.APIKey))
+	}
+	if t.Slug != "" {
+		keys = append(keys, integrationKey(t.Tenant, t.Slug))
+	}
+	if t.Slug != "" && t.User != "" {
+		keys = append(keys, accountKey(t.Tenant, t.Slug, account.User(t.User, t.Organization)))
+	}
+	if t.Organization != "" {
+		keys = append(keys, organizationKey(t.Tenant, t.Organization))
+	}
+	if t.Organization != "" && t.Slug != "" {
+		keys = append(keys, overrideKey(t.Tenant, t.Organization, t.Slug))
+	}
+	return keys
+}
+
+// view decodes what was found. Looking for a row that was not asked for finds
+// nothing, so the target need not be taken apart again.
+func view(items map[table.Key]table.Item, t vault.Target) (v vault.View, err error) {
+	collect := func(e error) {
+		if err == nil {
+			err = e
+		}
+	}
+	var e error
+	v.Tenant, e = decode(items, tenantKey(t.Tenant), asTenant(t.Tenant))
+	collect(e)
+	v.APIKey, e = decode(items, apiKeyKey(t.Tenant, t.APIKey), asAPIKey(t.Tenant, t.APIKey))
+	collect(e)
+	v.Integration, e = decode(items, integrationKey(t.Tenant, t.Slug), asIntegration(t.Tenant))
+	collect(e)
+	v.Account, e = decode(items, accountKey(t.Tenant, t.Slug, account.User(t.User, t.Organization)), asAccount)
+	collect(e)
+	v.Override, e = decode(items, overrideKey(t.Tenant, t.Organization, t.Slug), asOverride)
+	collect(e)
+	settings, e := decode(items, settingsKey(t.Tenant), asSettings)
+	collect(e)
+	organization, e := decode(items, organizationKey(t.Tenant, t.Organization), asOrganization)
+	collect(e)
+	v.Settings, v.Organization = orZero(settings), orZero(organization)
+	return v, err
+}
+
+func orZero[T tenant.Settings | tenant.Organization](row *T) (zero T) {
+	if row == nil {
+		return zero
+	}
+	return *row
+}
+
+// Integrations implements vault.IntegrationStore and vault.AccountStore.
+func (s *Store) Integrations(ctx context.Context, tenant string) ([]*integration.Integration, error) {
+	rows, err := all(ctx, s, integrationsPK(tenant), integrationPrefix, asIntegration(tenant))
+	sortByID(rows, func(in *integration.Integration) string { return in.ID })
+	return rows, err
+}
+
+// AccountsOf implements vault.AccountStore.
+func (s *Store) AccountsOf(ctx context.Context, tenant, user string) ([]*account.Account, error) {
+	return all(ctx, s, userPK(tenant, user), accountPrefix, asAccount)
+}
+
+// Overrides implements vault.AccountStore.
+func (s *Store) Overrides(ctx context.Context, tenant, org string) (map[string]*integration.Override, error) {
+	if org == "" {
+		return nil, nil
+	}
+	bySlug := map[string]*integration.Override{}
+	_, err := all(ctx, s, organizationKey(tenant, org).PK, integrationPrefix, func(o *integration.Override, item table.Item) {
+		asOverride(o, item)
+		bySlug[item.SK[len(integrationPrefix):]] = o
+	})
+	return bySlug, err
+}
+
+// SealBlob implements vault.SealBlobs.
+func (s *Store) SealBlob(ctx context.Context, tenant string, version uint32) ([]byte, error) {
+	row, err := one(ctx, s, sealBlobKey(tenant, version), func(*sealBlob, table.Item) {})
+	if err != nil || row == nil {
+		return nil, err
+	}
+	return row.Blob, nil
+}
+
+// sealBlob is the row of one version's wrapped seal blob.
+type sealBlob struct {
+	Blob []byte `json:"blob"`
+}
+
+// Tenant implements vault.TenantStore.
+func (s *Store) Tenant(ctx context.Context, id string) (*tenant.Tenant, error) {
+	return one(ctx, s, tenantKey(id), asTenant(id))
+}
+
+// Tenants implements vault.TenantStore.
+func (s *Store) Tenants(ctx context.Context) ([]*tenant.Tenant, error) {
+	return allListed(ctx, s, tenantListing("").PK, func(t *tenant.Tenant, item table.Item) {
+		asTenant(item.PK[len("T#"):])(t, item)
+	})
+}
+
+// APIKey implements vault.TenantStore.
+func (s *Store) APIKey(ctx context.Context, tenant, id string) (*apikey.Key, error) {
+	return one(ctx, s, apiKeyKey(tenant, id), asAPIKey(tenant, id))
+}
+
+// APIKeys implements vault.TenantStore.
+func (s *Store) APIKeys(ctx context.Context, tenant string) ([]*apikey.Key, error) {
+	prefix := len(apiKeyKey(tenant, "").PK)
+	return allListed(ctx, s, apiKeyListingPK(tenant), func(k *apikey.Key, item table.Item) {
+		asAPIKey(tenant, item.PK[prefix:])(k, item)
+	})
+}

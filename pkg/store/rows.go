@@ -1,0 +1,47 @@
+package store
+
+import (
+	"keyvend/pkg/account"
+	"keyvend/pkg/apikey"
+	"keyvend/pkg/integration"
+	"keyvend/pkg/table"
+	"keyvend/pkg/tenant"
+)
+
+// Who a row is comes from its key, never from its content: a row copied to
+// another place is that place's row, and its secret does not open there.
+
+func asTenant(id string) func(*tenant.Tenant, table.Item) {
+	return func(t *tenant.Tenant, item table.Item) {
+		t.ID, t.Keys.Tenant, t.Revision = id, id, item.Revision
+	}
+}
+
+func asSettings(s *tenant.Settings, item table.Item) { s.Revision = item.Revision }
+
+func asOrganization(o *tenant.Organization, item table.Item) { o.Revision = item.Revision }
+
+func asAPIKey(tenant, id string) func(*apikey.Key, table.Item) {
+	return func(k *apikey.Key, item table.Item) {
+		k.Tenant, k.ID, k.Revision = tenant, id, item.Revision
+	}
+}
+
+func asIntegration(tenant string) func(*integration.Integration, table.Item) {
+	return func(in *integration.Integration, item table.Item) {
+		in.Tenant, in.Slug, in.Revision = tenant, item.SK[len(integrationPrefix):], item.Revision
+	}
+}
+
+func asOverride(o *integration.Override, item table.Item) { o.Revision = item.Revision }
+
+func asRemoval(r *integration.Removal, item table.Item) {
+	r.ID, r.Revision = item.SK, item.Revision
+}
+
+// asAccount fills in who the account is from its key. A key that is none leaves
+// the account without owner, and so of no use to anyone.
+func asAccount(a *account.Account, item table.Item) {
+	a.Tenant, a.Slug, a.Owner, _ = parseAccountKey(item.Key)
+	a.Revision = item.Revision
+}

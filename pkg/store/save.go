@@ -1,0 +1,131 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+
+	"keyvend/pkg/account"
+	"keyvend/pkg/apikey"
+	"keyvend/pkg/integration"
+	"keyvend/pkg/table"
+	"keyvend/pkg/tenant"
+)
+
+// SaveIntegration implements vault.IntegrationStore.
+func (s *Store) SaveIntegration(ctx context.Context, in *integration.Integration, a *account.Account) error {
+	if a == nil {
+		return s.save(ctx, integrationKey(in.Tenant, in.Slug), in, &in.Revision, nil)
+	}
+	inBefore, aBefore := in.Revision, a.Revision
+	err := s.saveBoth(ctx, in, a)
+	if err != nil {
+		in.Revision, a.Revision = inBefore, aBefore
+	}
+	return err
+}
+
+func (s *Store) saveBoth(ctx context.Context, in *integration.Integration, a *account.Account) error {
+	putIntegration, err := s.put(integrationKey(in.Tenant, in.Slug), in, &in.Revision, nil)
+	if err != nil {
+		return err
+	}
+	putAccount, err := s.putAccount(a)
+	if err != nil {
+		return err
+	}
+	return s.write(ctx, putIntegration, putAccount)
+}
+
+func (s *Store) putAccount(a *account.Account) (table.Op, error) {
+	listing := accountListing(a)
+	return s.put(accountKey(a.Tenant, a.Slug, a.Owner), a, &a.Revision, &listing)
+}
+
+// RemoveIntegration implements vault.IntegrationStore.
+func (s *Store) RemoveIntegration(ctx context.Context, in *integration.Integration, job *integration.Removal) error {
+	putJob, err := s.put(jobKey(job.ID), job, &job.Revision, nil)
+	if err != nil {
+		return err
+	}
+	return s.write(ctx, table.Delete(integrationKey(in.Tenant, in.Slug), table.At(in.Revision)), putJob)
+}
+
+// SaveAccount implements vault.AccountStore.
+func (s *Store) SaveAccount(ctx context.Context, a *account.Account) error {
+	listing := accountListing(a)
+	return s.save(ctx, accountKey(a.Tenant, a.Slug, a.Owner), a, &a.Revision, &listing)
+}
+
+// DeleteAccount implements vault.AccountStore and vault.RemovalStore.
+func (s *Store) DeleteAccount(ctx context.Context, a *account.Account) error {
+	return s.write(ctx, table.Delete(accountKey(a.Tenant, a.Slug, a.Owner), table.At(a.Revision)))
+}
+
+// Removals implements vault.RemovalStore.
+func (s *Store) Removals(ctx context.Context) ([]*integration.Removal, error) {
+	var jobs []*integration.Removal
+	for shard := range jobShards {
+		part, err := all(ctx, s, jobPK(shard), "", asRemoval)
+		if err != nil {
+			return nil, err
+		}
+		jobs = append(jobs, part...)
+	}
+	sortByID(jobs, func(r *integration.Removal) string { return r.ID })
+	return jobs, nil
+}
+
+// AccountsUnder implements vault.RemovalStore. The cursor is the shard and the
+// last account id seen in it.
+func (s *Store) AccountsUnder(ctx context.Context, job *integration.Removal, after string) (page []*account.Account, next string, err error) {
+	number, last, _ := strings.Cut(after, "/")
+	shard, _ := strconv.Atoi(number) // "" is the first
+	page, last, err = listed(ctx, s, accountListingPK(job.Tenant, job.IntegrationID, shard), last, asAccount)
+	switch {
+	case err != nil:
+		return nil, "", err
+	case last != "":
+		return page, strconv.Itoa(shard) + "/" + last, nil
+	case shard+1 < accountShards:
+		return page, strconv.Itoa(shard+1) + "/", nil
+	default:
+		return page, "", nil
+	}
+}
+
+// SaveRemoval implements vault.RemovalStore.
+func (s *Store) SaveRemoval(ctx context.Context, job *integration.Removal) error {
+	return s.save(ctx, jobKey(job.ID), job, &job.Revision, nil)
+}
+
+// FinishRemoval implements vault.RemovalStore.
+func (s *Store) FinishRemoval(ctx context.Context, job *integration.Removal) error {
+	return s.write(ctx, table.Delete(jobKey(job.ID), table.At(job.Revision)))
+}
+
+// CreateTenant implements vault.TenantStore.
+func (s *Store) CreateTenant(ctx context.Context, t *tenant.Tenant, blob []byte) error {
+	listing := tenantListing(t.ID)
+	putTenant, err := s.put(tenantKey(t.ID), t, &t.Revision, &listing)
+	if err != nil {
+		return err
+	}
+	var revision int64
+	putBlob, err := s.put(sealBlobKey(t.ID, t.Keys.Version), sealBlob{Blob: blob}, &revision, nil)
+	if err != nil {
+		return err
+	}
+	return s.write(ctx, putTenant, putBlob)
+}
+
+// SaveAPIKey implements vault.TenantStore.
+func (s *Store) SaveAPIKey(ctx context.Context, k *apikey.Key) error {
+	return s.save(ctx, apiKeyKey(k.Tenant, k.ID), k, &k.Revision, &table.Key{PK: apiKeyListingPK(k.Tenant), SK: k.ID})
+}
+
+func sortByID[T any](rows []*T, id func(*T) string) {
+	slices.SortFunc(rows, func(a, b *T) int { return cmp.Compare(id(a), id(b)) })
+}

@@ -1,0 +1,172 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"keyvend/pkg/fault"
+	"keyvend/pkg/ident"
+	"keyvend/pkg/table"
+	"keyvend/pkg/vault"
+)
+
+// Store implements the vault's stores over any engine.
+type Store struct {
+	Table table.Table
+	Clock ident.Clock
+}
+
+// errTooLarge: nothing that a request may bring comes near the limit alone, but
+// the row would.
+var errTooLarge = fault.New(fault.Invalid, "unprocessable_entity",
+	"This would make the stored row too large. Send less config or metadata.")
+
+// write performs ops and says in the vault's words what went wrong.
+func (s *Store) write(ctx context.Context, ops ...table.Op) error {
+	err := s.Table.Write(ctx, ops...)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, table.ErrCondition):
+		return fmt.Errorf("%w: %w", vault.ErrChanged, err)
+	case errors.Is(err, table.ErrTooLarge):
+		return errTooLarge.Because(err)
+	default:
+		return readable(err)
+	}
+}
+
+// readable turns an engine's error on reading into a fault.
+func readable(err error) error {
+	if errors.Is(err, table.ErrUnavailable) {
+		return fault.Busy(err)
+	}
+	return err
+}
+
+// put makes the operation that stores v over the row whose revision is *rev (0:
+// no such row), and sets *rev to what the row has then. The first revision is
+// the time in microseconds: no key has the same revision twice, even when it
+// was deleted between.
+func (s *Store) put(key table.Key, v any, rev *int64, index *table.Key) (table.Op, error) {
+	doc, err := json.Marshal(v)
+	if err != nil {
+		return table.Op{}, fmt.Errorf("store: encode %s: %w", key.SK, err)
+	}
+	condition := table.At(*rev)
+	if *rev == 0 {
+		condition = table.Absent
+		*rev = s.Clock.Now().UnixMicro()
+	} else {
+		*rev++
+	}
+	item := table.Item{Key: key, Revision: *rev, Doc: doc}
+	if index != nil {
+		item.Index = map[string]table.Key{listIndex: *index}
+	}
+	return table.Put(item, condition), nil
+}
+
+// save is put and write for one row. On an error *rev is as it was.
+func (s *Store) save(ctx context.Context, key table.Key, v any, rev *int64, index *table.Key) error {
+	before := *rev
+	op, err := s.put(key, v, rev, index)
+	if err == nil {
+		err = s.write(ctx, op)
+	}
+	if err != nil {
+		*rev = before
+	}
+	return err
+}
+
+// decode reads the item at key into v, if it is there.
+func decode[T any](items map[table.Key]table.Item, key table.Key, finish func(*T, table.Item)) (*T, error) {
+	item, ok := items[key]
+	if !ok {
+		return nil, nil
+	}
+	v := new(T)
+	if err := json.Unmarshal(item.Doc, v); err != nil {
+		return nil, fmt.Errorf("store: the row %s does not decode: %w", key.SK, err)
+	}
+	finish(v, item)
+	return v, nil
+}
+
+// one reads a single row.
+func one[T any](ctx context.Context, s *Store, key table.Key, finish func(*T, table.Item)) (*T, error) {
+	items, err := s.Table.Get(ctx, key)
+	if err != nil {
+		return nil, readable(err)
+	}
+	return decode(items, key, finish)
+}
+
+// all reads every row of a range of the table.
+func all[T any](ctx context.Context, s *Store, pk, prefix string, finish func(*T, table.Item)) ([]*T, error) {
+	var rows []*T
+	q := table.Query{PK: pk, Prefix: prefix, Limit: table.MaxPage}
+	for {
+		page, err := s.Table.Query(ctx, q)
+		if err != nil {
+			return nil, readable(err)
+		}
+		for _, item := range page.Items {
+			row, err := decode(map[table.Key]table.Item{item.Key: item}, item.Key, finish)
+			if err != nil {
+				return nil, err
+			}
+			rows = append(rows, row)
+		}
+		if page.After == "" {
+			return rows, nil
+		}
+		q.After = page.After
+	}
+}
+
+// listed reads one page of the list index and then the rows themselves,
+// strongly. Rows that are gone meanwhile are left out.
+func listed[T any](ctx context.Context, s *Store, pk, after string, finish func(*T, table.Item)) (rows []*T, next string, err error) {
+	page, err := s.Table.Query(ctx, table.Query{Index: listIndex, PK: pk, After: after, Limit: table.MaxGet})
+	if err != nil || len(page.Items) == 0 {
+		return nil, "", readable(err)
+	}
+	keys := make([]table.Key, len(page.Items))
+	for i, item := range page.Items {
+		keys[i] = item.Key
+	}
+	items, err := s.Table.Get(ctx, keys...)
+	if err != nil {
+		return nil, "", readable(err)
+	}
+	for _, key := range keys {
+		row, err := decode(items, key, finish)
+		if err != nil {
+			return nil, "", err
+		}
+		if row != nil {
+			rows = append(rows, row)
+		}
+	}
+	return rows, page.After, nil
+}
+
+// allListed is listed over all pages.
+func allListed[T any](ctx context.Context, s *Store, pk string, finish func(*T, table.Item)) ([]*T, error) {
+	var rows []*T
+	for after := ""; ; {
+		page, next, err := listed(ctx, s, pk, after, finish)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, page...)
+		if next == "" {
+			return rows, nil
+		}
+		after = next
+	}
+}

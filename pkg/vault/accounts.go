@@ -1,0 +1,310 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"math/rand/v2"
+	"time"
+
+	"keyvend/pkg/account"
+	"keyvend/pkg/fault"
+	"keyvend/pkg/idempotency"
+	"keyvend/pkg/ident"
+	"keyvend/pkg/integration"
+	"keyvend/pkg/seal"
+	"keyvend/pkg/secret"
+)
+
+// The faults of this file that more than one place answers with.
+var (
+	errUnknownSlug = fault.New(fault.NotFound, "not_found",
+		"There is no data integration with this slug. Create it with POST /data-integrations.")
+	errNoAccount = fault.New(fault.NotFound, "not_found",
+		"This user has no connected account for this provider.")
+	errIdempotencyReused = fault.New(fault.Invalid, "unprocessable_entity",
+		"This Idempotency-Key was used for another request in the last 24 hours. Use a new one.")
+)
+
+// Accounts keeps what users bring: it can put secrets in, and none out.
+type Accounts struct {
+	Store AccountStore
+	Clock ident.Clock
+}
+
+// Upsert is a key that a user brings, for the first time or in place of an
+// older one.
+type Upsert struct {
+	Secret    secret.Text
+	Config    map[string]string // the provider's declared fields; nil keeps what is stored
+	Metadata  map[string]string // nil keeps what is stored
+	ExpiresAt time.Time         // zero: nobody said
+	// AddOnly refuses to replace a secret that is stored already.
+	AddOnly bool
+	// AccountID, when not "", must be the id of the account that is there.
+	AccountID string
+	// Request, when it carries an Idempotency-Key, makes a repeat write nothing.
+	Request Request
+}
+
+// Request is what a repeat of a request is recognized by.
+type Request struct {
+	IdempotencyKey string // "" is none
+	Method, Path   string
+	Body           []byte
+}
+
+// remembered is the request as a row remembers it, nil when it is not to be.
+func (r Request) remembered(v *Visit, now time.Time) *idempotency.Request {
+	if r.IdempotencyKey == "" {
+		return nil
+	}
+	const use = "idempotency"
+	return &idempotency.Request{
+		Key:     v.Ingest.MAC(use, []byte("key"), []byte(r.IdempotencyKey)),
+		Content: v.Ingest.MAC(use, []byte("content"), []byte(r.Method), []byte(r.Path), []byte(v.Target.Tenant), r.Body),
+		At:      now,
+	}
+}
+
+// replayed reports whether memory knows the request, nil being none. It is an
+// error when another request went by the same key.
+func replayed(memory idempotency.Memory, r *idempotency.Request) (bool, error) {
+	if r == nil {
+		return false, nil
+	}
+	seen, same := memory.Recall(*r)
+	if seen && !same {
+		return false, errIdempotencyReused
+	}
+	return seen, nil
+}
+
+// Upsert stores the user's key. The account keeps its id for as long as it and
+// its integration live.
+func (a *Accounts) Upsert(ctx context.Context, v *Visit, up Upsert) (*account.Account, error) {
+	var saved *account.Account
+	err := again(ctx, a.Store, v, func(v *Visit) error {
+		if v.Integration == nil {
+			return errUnknownSlug
+		}
+		next, changed, err := place(v, v.Integration, up, a.Clock)
+		if err != nil {
+			return err
+		}
+		saved = next
+		if !changed {
+			return nil
+		}
+		return a.Store.SaveAccount(ctx, next)
+	})
+	return saved, err
+}
+
+// place decides what the account is after up. changed is false when the request
+// is a repeat and the row stands as it is.
+func place(v *Visit, in *integration.Integration, up Upsert, clock ident.Clock) (next *account.Account, changed bool, err error) {
+	now := clock.Now()
+	living := living(v, in)
+	if up.AccountID != "" && (living == nil || living.ID != up.AccountID) {
+		return nil, false, errNoAccount
+	}
+	request := up.Request.remembered(v, now)
+	if living != nil {
+		if done, err := replayed(living.Requests, request); done || err != nil {
+			return living, false, err
+		}
+		if up.AddOnly {
+			return nil, false, fault.New(fault.NotFound, "multiple_connections_unavailable",
+				"This user has a connected account for this provider already. Replace its key with PUT.")
+		}
+	}
+	next = successor(v, in, living, now, clock)
+	if up.Config != nil {
+		if err := checkConfig(in, up.Config); err != nil {
+			return nil, false, err
+		}
+		next.Config = up.Config
+	}
+	if up.Metadata != nil {
+		next.Metadata = up.Metadata
+	}
+	if request != nil {
+		next.Requests = next.Requests.Remember(*request)
+	}
+	stored, err := sealed(v, in, next, up, now, clock)
+	if err != nil {
+		return nil, false, err
+	}
+	next.Secrets = map[account.Slot]account.Secret{account.Current: stored}
+	return next, true, nil
+}
+
+// living is the account that was found, if it belongs to in.
+func living(v *Visit, in *integration.Integration) *account.Account {
+	if v.Account.Of(in) {
+		return v.Account
+	}
+	return nil
+}
+
+// successor is the account to write: the living one carried on, or a new one,
+// over whatever dead row there may be.
+func successor(v *Visit, in *integration.Integration, living *account.Account, now time.Time, clock ident.Clock) *account.Account {
+	next := &account.Account{
+		ID:            clock.New(ident.AccountPrefix),
+		Tenant:        v.Target.Tenant,
+		IntegrationID: in.ID,
+		Slug:          in.Slug,
+		Owner:         account.User(v.User, v.Target.Organization),
+		AuthMethod:    in.AuthMethod,
+		CreatedAt:     now,
+	}
+	if living != nil {
+		carried := *living
+		carried.Config, carried.Metadata = maps.Clone(living.Config), maps.Clone(living.Metadata)
+		next = &carried
+	}
+	if v.Account != nil {
+		next.Revision = v.Account.Revision
+	}
+	next.State, next.UpdatedAt = account.Connected, now
+	return next
+}
+
+// sealed makes the stored form of the secret for the current slot of a.
+func sealed(v *Visit, in *integration.Integration, a *account.Account, up Upsert, now time.Time, clock ident.Clock) (account.Secret, error) {
+	id := clock.ULID()
+	s := account.Secret{
+		ID:          id.String(),
+		Last4:       up.Secret.Last4(),
+		Fingerprint: v.Ingest.MAC("fingerprint", up.Secret.Reveal()),
+		CreatedAt:   now,
+		ExpiresAt:   up.ExpiresAt,
+	}
+	out, err := v.Ingest.Seal(account.Binding(in, a.Owner), seal.SecretID(id), s.Cover(account.Current, a.Config), up.Secret)
+	if err != nil {
+		return s, sealFault(err)
+	}
+	s.Sealed, s.MAC = out.Secret, out.MAC
+	return s, nil
+}
+
+// again runs decide, and runs it anew on rows read anew when it lost a
+// compare-and-swap.
+func again(ctx context.Context, rows Reader, v *Visit, decide func(*Visit) error) error {
+	for try := 1; ; try++ {
+		err := decide(v)
+		if !errors.Is(err, ErrChanged) {
+			return err
+		}
+		if try == attempts {
+			return errConcurrent.Because(err)
+		}
+		if err := pause(ctx, try); err != nil {
+			return err
+		}
+		view, err := rows.Load(ctx, v.Target)
+		if err != nil {
+			return err
+		}
+		fresh := *v
+		fresh.View = view
+		v = &fresh
+	}
+}
+
+// pause waits a random while, longer with each try, so that those who compete
+// for a row do not meet again.
+func pause(ctx context.Context, try int) error {
+	wait := time.Duration(rand.Int64N(int64(5*time.Millisecond) << min(try, 5)))
+	select {
+	case <-time.After(wait):
+		return nil
+	case <-ctx.Done():
+		return fault.Busy(ctx.Err())
+	}
+}
+
+// Get is the account of the visit's user for the visit's integration.
+func (a *Accounts) Get(v *Visit) (*account.Account, error) {
+	if v.Integration == nil {
+		return nil, errUnknownSlug
+	}
+	if found := living(v, v.Integration); found != nil {
+		return found, nil
+	}
+	return nil, errNoAccount
+}
+
+// SetState sets what the tenant says the account's state is.
+func (a *Accounts) SetState(ctx context.Context, v *Visit, state account.State) (*account.Account, error) {
+	var saved *account.Account
+	err := again(ctx, a.Store, v, func(v *Visit) error {
+		found, err := a.Get(v)
+		if err != nil {
+			return err
+		}
+		saved = found
+		if found.State == state {
+			return nil
+		}
+		next := *found
+		next.State, next.UpdatedAt = state, a.Clock.Now()
+		saved = &next
+		return a.Store.SaveAccount(ctx, saved)
+	})
+	return saved, err
+}
+
+// Disconnect deletes the account and with it the stored secret.
+func (a *Accounts) Disconnect(ctx context.Context, v *Visit) error {
+	return again(ctx, a.Store, v, func(v *Visit) error {
+		found, err := a.Get(v)
+		if err != nil {
+			return err
+		}
+		return a.Store.DeleteAccount(ctx, found)
+	})
+}
+
+// Provider is an integration as one user sees it.
+type Provider struct {
+	Integration *integration.Integration
+	Account     *account.Account // nil: not connected
+}
+
+// Providers lists the integrations that are on for the visit's user, each with
+// his account in the visit's organization, or in none.
+func (a *Accounts) Providers(ctx context.Context, v *Visit) ([]Provider, error) {
+	integrations, err := a.Store.Integrations(ctx, v.Target.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	accounts, err := a.Store.AccountsOf(ctx, v.Target.Tenant, v.User)
+	if err != nil {
+		return nil, err
+	}
+	overrides, err := a.Store.Overrides(ctx, v.Target.Tenant, v.Target.Organization)
+	if err != nil {
+		return nil, err
+	}
+	bySlug := map[string]*account.Account{}
+	for _, found := range accounts {
+		if found.Owner == account.User(v.User, v.Target.Organization) {
+			bySlug[found.Slug] = found
+		}
+	}
+	var providers []Provider
+	for _, in := range integrations {
+		if !in.EnabledFor(overrides[in.Slug]) {
+			continue
+		}
+		p := Provider{Integration: in}
+		if found := bySlug[in.Slug]; found.Of(in) {
+			p.Account = found
+		}
+		providers = append(providers, p)
+	}
+	return providers, nil
+}

@@ -1,0 +1,116 @@
+// Package vault holds what keyvend does: admit a caller, register a provider,
+// keep a user's key, vend it, take it away again. It knows neither HTTP nor
+// AWS; what it needs of the world are the small ports of this file.
+package vault
+
+import (
+	"context"
+	"errors"
+
+	"keyvend/pkg/account"
+	"keyvend/pkg/apikey"
+	"keyvend/pkg/fault"
+	"keyvend/pkg/integration"
+	"keyvend/pkg/tenant"
+)
+
+// ErrChanged: the write was refused, and nothing stored, because a row is no
+// longer the one that was read. Read again and decide again.
+var ErrChanged = errors.New("vault: the row has changed")
+
+// Target names the rows that a request is about; parts that are "" are not
+// read. Everything in it is known before any row is.
+type Target struct {
+	Tenant       string
+	APIKey       string
+	Slug         string
+	User         string // with Slug: the user's account
+	Organization string // with User: the account in that organization
+}
+
+// View is what Reader.Load found. A nil pointer is a row that is not there.
+type View struct {
+	APIKey       *apikey.Key
+	Tenant       *tenant.Tenant
+	Settings     tenant.Settings
+	Integration  *integration.Integration
+	Account      *account.Account // may be dead: see account.Of
+	Organization tenant.Organization
+	Override     *integration.Override
+}
+
+// Every method of a store returns fault.Unavailable when the table cannot be
+// reached in time: nothing was read, or the write may or may not be stored.
+// A write sets the Revision of what it stored; repeating one that was stored
+// without an answer does no harm.
+
+// Reader reads what a request is about.
+type Reader interface {
+	// Load reads all of target's rows in one strongly consistent round trip.
+	Load(ctx context.Context, target Target) (View, error)
+}
+
+// IntegrationStore keeps data integrations.
+type IntegrationStore interface {
+	Reader
+	// Integrations lists a tenant's integrations, sorted by id.
+	Integrations(ctx context.Context, tenant string) ([]*integration.Integration, error)
+	// SaveIntegration writes in, and with it, both or none, an account (nil:
+	// none). Revision 0 means that there is no such row yet.
+	SaveIntegration(ctx context.Context, in *integration.Integration, a *account.Account) error
+	// RemoveIntegration deletes in and stores its removal job, both or none.
+	RemoveIntegration(ctx context.Context, in *integration.Integration, job *integration.Removal) error
+}
+
+// AccountStore keeps connected accounts.
+type AccountStore interface {
+	Reader
+	Integrations(ctx context.Context, tenant string) ([]*integration.Integration, error)
+	// Overrides lists an organization's switches by slug; none for "".
+	Overrides(ctx context.Context, tenant, organization string) (map[string]*integration.Override, error)
+	// AccountsOf lists all accounts of a user, dead ones included.
+	AccountsOf(ctx context.Context, tenant, user string) ([]*account.Account, error)
+	SaveAccount(ctx context.Context, a *account.Account) error
+	DeleteAccount(ctx context.Context, a *account.Account) error
+}
+
+// SealBlobs reads wrapped key material that only vending needs.
+type SealBlobs interface {
+	SealBlob(ctx context.Context, tenant string, version uint32) ([]byte, error)
+}
+
+// RemovalStore is what the sweeper needs.
+type RemovalStore interface {
+	// Removals lists all removal jobs.
+	Removals(ctx context.Context) ([]*integration.Removal, error)
+	// AccountsUnder lists accounts of a removed integration, each read again
+	// strongly; some may be missing until the index has caught up. next is what
+	// to pass as after for the following page, "" at the end.
+	AccountsUnder(ctx context.Context, job *integration.Removal, after string) (page []*account.Account, next string, err error)
+	DeleteAccount(ctx context.Context, a *account.Account) error
+	SaveRemoval(ctx context.Context, job *integration.Removal) error
+	FinishRemoval(ctx context.Context, job *integration.Removal) error
+}
+
+// TenantStore is what the operator's side needs.
+type TenantStore interface {
+	SealBlobs
+	// CreateTenant stores a tenant and its first seal blob, both or none.
+	CreateTenant(ctx context.Context, t *tenant.Tenant, sealBlob []byte) error
+	Tenant(ctx context.Context, id string) (*tenant.Tenant, error) // nil: no such tenant
+	Tenants(ctx context.Context) ([]*tenant.Tenant, error)
+	APIKey(ctx context.Context, tenant, id string) (*apikey.Key, error) // nil: no such key
+	APIKeys(ctx context.Context, tenant string) ([]*apikey.Key, error)
+	SaveAPIKey(ctx context.Context, k *apikey.Key) error
+}
+
+// attempts is how often a lost compare-and-swap is decided anew.
+const attempts = 8
+
+// errConcurrent is the answer when every attempt lost.
+var errConcurrent = &fault.Error{
+	Kind:       fault.Unavailable,
+	Code:       "concurrent_request",
+	Message:    "Other requests are changing the same thing at this moment. Send the request again.",
+	RetryAfter: retryAfter,
+}

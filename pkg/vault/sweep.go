@@ -1,0 +1,124 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"keyvend/pkg/account"
+	"keyvend/pkg/ident"
+	"keyvend/pkg/integration"
+)
+
+// Sweeper deletes the accounts of removed integrations. It may be stopped at
+// any point and started twice: each step is conditional, and what is left is
+// found again.
+type Sweeper struct {
+	Store RemovalStore
+	Clock ident.Clock
+	Log   *slog.Logger
+}
+
+// Swept is what one run did.
+type Swept struct {
+	Jobs     int `json:"jobs"`     // removal jobs looked at
+	Accounts int `json:"accounts"` // accounts deleted
+	Finished int `json:"finished"` // jobs ended
+}
+
+// reserve is how long before the deadline of its context a sweep stops by
+// itself; the next one goes on.
+const reserve = 5 * time.Second
+
+// Sweep works on every removal job until all had one pass or time is short. A
+// job that fails is logged and does not keep the others from theirs.
+func (s *Sweeper) Sweep(ctx context.Context) (Swept, error) {
+	jobs, err := s.Store.Removals(ctx)
+	if err != nil {
+		return Swept{}, err
+	}
+	var total Swept
+	for _, job := range jobs {
+		if short(ctx) {
+			break
+		}
+		total.Jobs++
+		deleted, finished, err := s.advance(ctx, job)
+		total.Accounts += deleted
+		if finished {
+			total.Finished++
+		}
+		if err != nil && !errors.Is(err, ErrChanged) { // changed: another sweep is at it
+			s.Log.ErrorContext(ctx, "a removal job did not get on", "alarm", "sweep", "job", job.ID, "error", err)
+		}
+	}
+	return total, nil
+}
+
+// advance makes one pass over the job's accounts and records it.
+func (s *Sweeper) advance(ctx context.Context, job *integration.Removal) (deleted int, finished bool, err error) {
+	for after := ""; ; {
+		page, next, err := s.Store.AccountsUnder(ctx, job, after)
+		if err != nil {
+			return deleted, false, err
+		}
+		n, err := s.delete(ctx, job, page)
+		deleted += n
+		if err != nil || short(ctx) {
+			return deleted, false, err
+		}
+		if next == "" {
+			break
+		}
+		after = next
+	}
+	job.Pass(deleted)
+	if job.Done(s.Clock.Now()) {
+		return deleted, true, s.Store.FinishRemoval(ctx, job)
+	}
+	return deleted, false, s.Store.SaveRemoval(ctx, job)
+}
+
+// parallel is how many accounts are deleted at a time: a job of 100,000 takes
+// minutes, and the table's other users notice nothing.
+const parallel = 8
+
+// delete removes those accounts of the page that still belong to the removed
+// integration, each on condition that it is the one that was read.
+func (s *Sweeper) delete(ctx context.Context, job *integration.Removal, page []*account.Account) (int, error) {
+	var (
+		wait  sync.WaitGroup
+		slots = make(chan struct{}, parallel)
+		errs  = make([]error, len(page))
+		gone  = make([]bool, len(page))
+	)
+	for i, a := range page {
+		if a.IntegrationID != job.IntegrationID {
+			continue // the index lags: the row belongs to a newer registration
+		}
+		slots <- struct{}{}
+		wait.Go(func() {
+			defer func() { <-slots }()
+			err := s.Store.DeleteAccount(ctx, a)
+			gone[i] = err == nil
+			if !errors.Is(err, ErrChanged) { // changed: the next pass looks again
+				errs[i] = err
+			}
+		})
+	}
+	wait.Wait()
+	deleted := 0
+	for _, g := range gone {
+		if g {
+			deleted++
+		}
+	}
+	return deleted, errors.Join(errs...)
+}
+
+func short(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ctx.Err() != nil || ok && time.Until(deadline) < reserve
+}

@@ -1,0 +1,144 @@
+package vault
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"keyvend/pkg/apikey"
+	"keyvend/pkg/fault"
+	"keyvend/pkg/ident"
+	"keyvend/pkg/seal"
+	"keyvend/pkg/secret"
+	"keyvend/pkg/tenant"
+)
+
+// Tenants is the operator's side: the only one that makes tenants and the only
+// one that issues API keys that vend.
+type Tenants struct {
+	Store TenantStore
+	Ring  *seal.Ring
+	Clock ident.Clock
+}
+
+// maxLabel is the length in bytes of the longest name of a tenant or API key.
+const maxLabel = 128
+
+// Create makes a tenant with key material of its own.
+func (t *Tenants) Create(ctx context.Context, name string) (*tenant.Tenant, error) {
+	if err := checkLabel(name); err != nil {
+		return nil, err
+	}
+	id := t.Clock.New(ident.TenantPrefix)
+	material, blob, err := t.Ring.Create(ctx, id)
+	if err != nil {
+		return nil, sealFault(err)
+	}
+	made := &tenant.Tenant{ID: id, Name: name, Status: tenant.Active, Keys: material, CreatedAt: t.Clock.Now()}
+	return made, t.Store.CreateTenant(ctx, made, blob)
+}
+
+// List is every tenant; one made a moment ago may still be missing.
+func (t *Tenants) List(ctx context.Context) ([]*tenant.Tenant, error) { return t.Store.Tenants(ctx) }
+
+// NewKey is an API key to issue.
+type NewKey struct {
+	Name      string
+	Scopes    []apikey.Scope
+	ExpiresAt time.Time // zero: never
+}
+
+// Issue makes an API key. Its token is told here and never again.
+func (t *Tenants) Issue(ctx context.Context, tenantID string, want NewKey) (*apikey.Key, secret.Text, error) {
+	if err := checkLabel(want.Name); err != nil {
+		return nil, secret.Text{}, err
+	}
+	if !want.ExpiresAt.IsZero() && !want.ExpiresAt.After(t.Clock.Now()) {
+		return nil, secret.Text{}, fault.New(fault.Invalid, "unprocessable_entity", "expires_at has passed already. Leave it out for a key that does not expire.")
+	}
+	ten, err := t.find(ctx, tenantID)
+	if err != nil {
+		return nil, secret.Text{}, err
+	}
+	ingest, vend, err := t.signers(ctx, ten, slices.Contains(want.Scopes, apikey.Vend))
+	if err != nil {
+		return nil, secret.Text{}, err
+	}
+	key := &apikey.Key{
+		ID:        t.Clock.New(ident.APIKeyPrefix),
+		Tenant:    ten.ID,
+		Name:      want.Name,
+		Scopes:    want.Scopes,
+		CreatedAt: t.Clock.Now(),
+		ExpiresAt: want.ExpiresAt,
+	}
+	token, ok := apikey.NewToken(key.Tenant, key.ID, ingest)
+	if !ok {
+		return nil, secret.Text{}, fmt.Errorf("vault: the ids %s and %s make no token", key.Tenant, key.ID)
+	}
+	key.Sign(token, ingest, vend)
+	return key, token.Text(), t.Store.SaveAPIKey(ctx, key)
+}
+
+// signers are the keys under which an API key's row is signed; the second is
+// nil for keys that do not vend.
+func (t *Tenants) signers(ctx context.Context, ten *tenant.Tenant, vends bool) (ingest, vend apikey.MACer, err error) {
+	if !vends {
+		key, err := t.Ring.Ingest(ctx, ten.Keys)
+		if err != nil {
+			return nil, nil, sealFault(err)
+		}
+		return key, nil, nil
+	}
+	keys, err := OpeningKeys{Ring: t.Ring, Blobs: t.Store}.Unlock(ctx, ten)
+	if err != nil {
+		return nil, nil, sealFault(err)
+	}
+	return keys.Ingest, keys.Opening, nil
+}
+
+// Keys lists the API keys of a tenant, revoked ones included; one issued a
+// moment ago may still be missing.
+func (t *Tenants) Keys(ctx context.Context, tenantID string) ([]*apikey.Key, error) {
+	if _, err := t.find(ctx, tenantID); err != nil {
+		return nil, err
+	}
+	return t.Store.APIKeys(ctx, tenantID)
+}
+
+// Revoke ends an API key at once. Revoking it again changes nothing.
+func (t *Tenants) Revoke(ctx context.Context, tenantID, keyID string) (*apikey.Key, error) {
+	key, err := t.Store.APIKey(ctx, tenantID, keyID)
+	if err != nil {
+		return nil, err
+	}
+	if key == nil {
+		return nil, fault.Newf(fault.NotFound, "not_found", "Tenant %s has no API key %s.", tenantID, keyID)
+	}
+	if !key.RevokedAt.IsZero() {
+		return key, nil
+	}
+	key.Revoke(t.Clock.Now())
+	return key, t.Store.SaveAPIKey(ctx, key)
+}
+
+func (t *Tenants) find(ctx context.Context, id string) (*tenant.Tenant, error) {
+	unknown := fault.New(fault.NotFound, "not_found", "There is no such tenant. List them with list_tenants.")
+	if _, ok := ident.Parse(ident.TenantPrefix, id); !ok {
+		return nil, unknown
+	}
+	found, err := t.Store.Tenant(ctx, id)
+	if err == nil && found == nil {
+		err = unknown
+	}
+	return found, err
+}
+
+func checkLabel(name string) error {
+	if name == "" || len(name) > maxLabel || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return fault.New(fault.Invalid, "unprocessable_entity", "A name has 1 to 128 bytes and no control characters.")
+	}
+	return nil
+}

@@ -1,0 +1,158 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/oklog/ulid/v2"
+
+	"keyvend/pkg/account"
+	"keyvend/pkg/audit"
+	"keyvend/pkg/fault"
+	"keyvend/pkg/ident"
+	"keyvend/pkg/integration"
+	"keyvend/pkg/seal"
+	"keyvend/pkg/secret"
+	"keyvend/pkg/tenant"
+)
+
+// Vender hands secrets to the tenant's backend. It writes nothing.
+type Vender struct {
+	Keys  OpeningKeyring
+	Audit audit.Log
+	Clock ident.Clock
+	Log   *slog.Logger
+}
+
+// OpeningKeyring also opens secrets that were sealed under a key version other
+// than the tenant's current one.
+type OpeningKeyring interface {
+	Keyring
+	Opening(ctx context.Context, t *tenant.Tenant, version uint32) (*seal.OpeningKey, error)
+}
+
+// The reasons for which a vend answers that there is nothing to hand out.
+const (
+	NotInstalled         = "not_installed"
+	NeedsReauthorization = "needs_reauthorization"
+)
+
+// Vended is the answer to a vend: a secret with its account, or the reason why
+// there is none.
+type Vended struct {
+	Reason  string // "" when there is a secret
+	Account *account.Account
+	Secret  secret.Text
+}
+
+// outcomes of a vend in the audit log, besides the reasons above and the codes
+// of the refusals below.
+const (
+	outcomeVended    = "vended"
+	outcomeUnknown   = "unknown_integration"
+	outcomeIntegrity = "integrity"
+	outcomeError     = "error"
+)
+
+// Vend opens the current secret of the visit's user. The audit line is handed
+// over before anything leaves; if that fails, nothing does.
+func (d *Vender) Vend(ctx context.Context, v *Visit) (Vended, error) {
+	vended, err := d.vend(ctx, v)
+	line := v.line(d.Clock, outcome(vended, err), "")
+	if vended.Account != nil {
+		line.AccountID = vended.Account.ID
+		line.SecretID = vended.Account.Secrets[account.Current].ID
+	}
+	if auditErr := d.Audit.Record(ctx, line); auditErr != nil {
+		vended.Secret.Wipe()
+		return Vended{}, fault.Busy(auditErr)
+	}
+	if line.Outcome == outcomeIntegrity {
+		// The alarm of the deployed set listens for this line.
+		d.Log.ErrorContext(ctx, "a stored secret does not open", "alarm", outcomeIntegrity,
+			"tenant", line.Tenant, "account_id", line.AccountID, "error", err)
+	}
+	return vended, err
+}
+
+func (d *Vender) vend(ctx context.Context, v *Visit) (Vended, error) {
+	if err := available(v); err != nil {
+		return Vended{}, err
+	}
+	a := living(v, v.Integration)
+	switch {
+	case a == nil:
+		return Vended{Reason: NotInstalled}, nil
+	case a.State != account.Connected:
+		return Vended{Reason: NeedsReauthorization, Account: a}, nil
+	}
+	text, err := d.open(ctx, v, a)
+	return Vended{Account: a, Secret: text}, err
+}
+
+// available says why nothing of this integration may be vended to anyone.
+func available(v *Visit) error {
+	in := v.Integration
+	switch {
+	case in == nil:
+		return errUnknownSlug
+	case in.AuthMethod != integration.APIKey:
+		return ErrAuthMethodMismatch
+	case !in.EnabledFor(v.Override):
+		return fault.New(fault.Forbidden, "data_integration_disabled",
+			"This data integration is switched off. Switch it on with PUT and enabled: true; its accounts are kept.")
+	case v.Settings.Freeze != nil || in.Freeze != nil || v.View.Organization.Freeze != nil:
+		return fault.New(fault.Forbidden, "frozen",
+			"Vending is frozen here by an operator. Lift the freeze to vend again.")
+	}
+	return nil
+}
+
+// ErrAuthMethodMismatch: the endpoint is for another authentication method than
+// the integration's.
+var ErrAuthMethodMismatch = fault.New(fault.Invalid, "auth_method_mismatch",
+	"This data integration uses API keys. Store one with PUT /data-integrations/{slug}/api-key and read it with POST /data-integrations/{slug}/credentials.")
+
+func (d *Vender) open(ctx context.Context, v *Visit, a *account.Account) (secret.Text, error) {
+	stored := a.Secrets[account.Current]
+	header, err := seal.ParseHeader(stored.Sealed)
+	if err != nil {
+		return secret.Text{}, sealFault(err)
+	}
+	key := v.Unlocked.Opening
+	if header.KeyVersion != key.Version() {
+		if key, err = d.Keys.Opening(ctx, v.View.Tenant, header.KeyVersion); err != nil {
+			return secret.Text{}, sealFault(err)
+		}
+	}
+	owner := account.User(v.User, v.Target.Organization) // as asked for, not as stored
+	text, err := key.Open(account.Binding(v.Integration, owner), stored.Cover(account.Current, a.Config),
+		seal.Sealed{Secret: stored.Sealed, MAC: stored.MAC})
+	if err != nil {
+		return secret.Text{}, sealFault(err)
+	}
+	if ulid.ULID(header.SecretID).String() != stored.ID {
+		return secret.Text{}, sealFault(fmt.Errorf("%w: the row names another secret id", seal.ErrIntegrity))
+	}
+	return text, nil
+}
+
+func outcome(vended Vended, err error) string {
+	var refused *fault.Error
+	switch {
+	case err == nil && vended.Reason == "":
+		return outcomeVended
+	case err == nil:
+		return vended.Reason
+	case errors.Is(err, errUnknownSlug):
+		return outcomeUnknown
+	case errors.Is(err, seal.ErrIntegrity), errors.Is(err, seal.ErrFormat), errors.Is(err, seal.ErrKeyVersion):
+		return outcomeIntegrity
+	case errors.As(err, &refused) && (refused.Kind == fault.Forbidden || refused.Kind == fault.Invalid):
+		return refused.Code
+	default:
+		return outcomeError
+	}
+}
