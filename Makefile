@@ -43,7 +43,7 @@ fuzz:
 	@grep -rEl --include='*_test.go' '^func Fuzz' pkg infra | xargs -n1 dirname | sort -u | while read -r dir; do \
 		for target in $$(grep -Eho '^func Fuzz\w+' $$dir/*_test.go | sed 's/^func //' | sort -u); do \
 			echo "$$dir $$target"; \
-			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) ./$$dir; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s ./$$dir; \
 		done; \
 	done
 
