@@ -120,10 +120,8 @@ func publicHostname(s string) bool {
 }
 
 func badLabel(l string) bool {
-	notAllowed := func(r rune) bool {
-		return r > unicode.MaxASCII || r != '-' && !inAlphabet("lower_alphanumeric", byte(r))
-	}
-	return l == "" || len(l) > 63 || l[0] == '-' || l[len(l)-1] == '-' || strings.ContainsFunc(l, notAllowed)
+	notAllowed := func(c byte) bool { return c != '-' && !inAlphabet("lower_alphanumeric", c) }
+	return l == "" || len(l) > 63 || l[0] == '-' || l[len(l)-1] == '-' || slices.ContainsFunc([]byte(l), notAllowed)
 }
 
 // privateDomains are top-level names that only mean something inside a network.
