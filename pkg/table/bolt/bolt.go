@@ -1,0 +1,261 @@
+// Package bolt is the embedded engine of the storage port: one bbolt file that
+// one process at a time holds open. Every answered write is on the disk.
+package bolt
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+
+	"keyvend/pkg/table"
+)
+
+// ErrInUse: another process holds the file.
+var ErrInUse = errors.New("bolt: in use by another process")
+
+const (
+	lockTimeout = time.Second // how long Open waits for another process to let go
+	maxGroup    = 64          // writes in one commit
+	pageBytes   = 1 << 20     // bytes of Docs in one page; the item that passes it is the last
+	format      = "1"         // of the file; anything else is refused
+)
+
+// The buckets of the file:
+//
+//	meta          "format" -> format
+//	items         PK 0x00 SK -> record (record.go)
+//	index.<name>  index PK 0x00 index SK 0x00 PK 0x00 SK -> nothing
+//
+// No key holds a 0x00, which so sorts before every continuation.
+var (
+	bucketMeta  = []byte("meta")
+	bucketItems = []byte("items")
+	keyFormat   = []byte("format")
+)
+
+const bucketIndex = "index."
+
+// Table is a table.Table in a file. It is safe for concurrent use.
+type Table struct {
+	db      *bbolt.DB
+	writes  chan *write
+	closing chan struct{} // closed when Close begins
+	written chan struct{} // closed when the writer has ended
+	once    sync.Once
+}
+
+var _ table.Table = (*Table)(nil)
+
+// Open opens the file at path, which it makes (0600) when there is none; its
+// folder must exist. It fails with ErrInUse while another process holds the
+// file.
+func Open(path string) (*Table, error) {
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType})
+	if errors.Is(err, bolterrors.ErrTimeout) {
+		return nil, fmt.Errorf("%w: %s", ErrInUse, path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("bolt: open %s: %w", path, err)
+	}
+	if err := db.Update(prepare); err != nil {
+		return nil, errors.Join(fmt.Errorf("bolt: open %s: %w", path, err), db.Close())
+	}
+	t := &Table{db: db, writes: make(chan *write), closing: make(chan struct{}), written: make(chan struct{})}
+	go t.writer()
+	return t, nil
+}
+
+// prepare makes the buckets of a new file and checks the format of an old one.
+func prepare(tx *bbolt.Tx) error {
+	meta, err := tx.CreateBucketIfNotExists(bucketMeta)
+	if err != nil {
+		return err
+	}
+	if have := meta.Get(keyFormat); have != nil && string(have) != format {
+		return fmt.Errorf("format %q of the file is not %q, the one this program knows", have, format)
+	}
+	if _, err := tx.CreateBucketIfNotExists(bucketItems); err != nil {
+		return err
+	}
+	return meta.Put(keyFormat, []byte(format))
+}
+
+// Close ends the table: calls under way are finished, later ones fail with
+// table.ErrUnavailable. The file is then free for another process.
+func (t *Table) Close() error {
+	t.once.Do(func() { close(t.closing) })
+	<-t.written
+	return t.db.Close()
+}
+
+// Get implements table.Table.
+func (t *Table) Get(ctx context.Context, keys ...table.Key) (map[table.Key]table.Item, error) {
+	if err := table.ValidateGet(keys); err != nil {
+		return nil, err
+	}
+	found := make(map[table.Key]table.Item, len(keys))
+	err := t.view(ctx, func(tx *bbolt.Tx) error {
+		items := tx.Bucket(bucketItems)
+		for _, k := range keys {
+			item, ok, err := load(items, k)
+			if err != nil {
+				return err
+			}
+			if ok {
+				found[k] = item
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// Query implements table.Table.
+func (t *Table) Query(ctx context.Context, q table.Query) (table.Page, error) {
+	if err := table.ValidateQuery(q); err != nil {
+		return table.Page{}, err
+	}
+	var page table.Page
+	err := t.view(ctx, func(tx *bbolt.Tx) error {
+		var err error
+		page, err = query(tx, q)
+		return err
+	})
+	if err != nil {
+		return table.Page{}, err
+	}
+	return page, nil
+}
+
+func (t *Table) view(ctx context.Context, read func(*bbolt.Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%w: %w", table.ErrUnavailable, err)
+	}
+	return unavailable(t.db.View(read))
+}
+
+// unavailable wraps errors of the file itself: the port has no other name for
+// a disk that is full or a table that was closed.
+func unavailable(err error) error {
+	if err == nil || errors.Is(err, table.ErrCorrupt) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", table.ErrUnavailable, err)
+}
+
+func query(tx *bbolt.Tx, q table.Query) (table.Page, error) {
+	name := bucketItems
+	if q.Index != "" {
+		name = []byte(bucketIndex + q.Index)
+	}
+	bucket := tx.Bucket(name)
+	first, last, ok := q.Range()
+	if bucket == nil || !ok {
+		return table.Page{}, nil
+	}
+	var page table.Page
+	size := 0
+	w := walk{cursor: bucket.Cursor(), partition: append([]byte(q.PK), 0), first: first, last: last, descending: q.Descending}
+	for k, v, ok := w.start(); ok; k, v, ok = w.next() {
+		if len(page.Items) == q.Limit || size >= pageBytes {
+			page.After = sortKey(page.Items[len(page.Items)-1], q.Index)
+			return page, nil
+		}
+		item, err := entry(k, v, q.Index)
+		if err != nil {
+			return table.Page{}, err
+		}
+		size += len(item.Doc)
+		page.Items = append(page.Items, item)
+	}
+	return page, nil
+}
+
+func sortKey(item table.Item, index string) string {
+	if index == "" {
+		return item.SK
+	}
+	return item.Index[index].SK
+}
+
+// entry makes an item of a bucket's entry.
+func entry(k, v []byte, index string) (table.Item, error) {
+	if index == "" {
+		pk, sk, ok := bytes.Cut(k, []byte{0})
+		if !ok {
+			return table.Item{}, fmt.Errorf("%w: key %q", table.ErrCorrupt, k)
+		}
+		return decode(table.Key{PK: string(pk), SK: string(sk)}, v)
+	}
+	parts := bytes.Split(k, []byte{0})
+	if len(parts) != 4 {
+		return table.Item{}, fmt.Errorf("%w: entry %q of index %s", table.ErrCorrupt, k, index)
+	}
+	return table.Item{
+		Key:   table.Key{PK: string(parts[2]), SK: string(parts[3])},
+		Index: map[string]table.Key{index: {PK: string(parts[0]), SK: string(parts[1])}},
+	}, nil
+}
+
+// walk goes through the entries of one partition whose sort keys lie between
+// first and last, both inclusive.
+type walk struct {
+	cursor      *bbolt.Cursor
+	partition   []byte // with the 0x00 behind it
+	first, last string
+	descending  bool
+}
+
+func (w walk) start() (k, v []byte, ok bool) {
+	if !w.descending {
+		return w.inside(w.cursor.Seek(append(bytes.Clone(w.partition), w.first...)))
+	}
+	// 0x01 is behind the 0x00 that may follow the sort key and before all else.
+	behind := append(append(bytes.Clone(w.partition), w.last...), 1)
+	if k, _ := w.cursor.Seek(behind); k == nil {
+		return w.inside(w.cursor.Last())
+	}
+	return w.inside(w.cursor.Prev())
+}
+
+func (w walk) next() (k, v []byte, ok bool) {
+	if w.descending {
+		return w.inside(w.cursor.Prev())
+	}
+	return w.inside(w.cursor.Next())
+}
+
+func (w walk) inside(k, v []byte) ([]byte, []byte, bool) {
+	rest, ok := bytes.CutPrefix(k, w.partition)
+	if !ok {
+		return nil, nil, false
+	}
+	sk, _, _ := bytes.Cut(rest, []byte{0})
+	return k, v, string(sk) >= w.first && string(sk) <= w.last
+}
+
+func itemKey(k table.Key) []byte {
+	return append(append([]byte(k.PK), 0), k.SK...)
+}
+
+func indexKey(position, k table.Key) []byte {
+	return append(append(itemKey(position), 0), itemKey(k)...)
+}
+
+func load(items *bbolt.Bucket, k table.Key) (table.Item, bool, error) {
+	v := items.Get(itemKey(k))
+	if v == nil {
+		return table.Item{}, false, nil
+	}
+	item, err := decode(k, v)
+	return item, err == nil, err
+}
