@@ -7,6 +7,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
+	"runtime"
 	"sync"
 	"time"
 
@@ -74,12 +76,45 @@ func NewRing(w Wrapper, cfg Config) *Ring {
 
 // Create makes the key material of a new tenant: a key pair of version 1, an
 // ingest key and the vend verifier's key. The caller stores the material in the
-// tenant's row and the seal blob beside it, both or neither. Errors are those
-// of Wrapper.Wrap.
-func (r *Ring) Create(ctx context.Context, tenant string) (Material, []byte, error) {
+// tenant's row and the seal blob beside it, both or neither. ErrFormat: a tenant
+// without a name; other errors are those of Wrapper.Wrap.
+func (r *Ring) Create(ctx context.Context, tenant string) (m Material, sealBlob []byte, err error) {
 	if tenant == "" {
 		return Material{}, nil, fmt.Errorf("%w: a tenant without a name", ErrFormat)
 	}
+	keys := make([]byte, 2*keySize)
+	defer clear(keys)
+	if _, err := rand.Read(keys); err != nil {
+		return Material{}, nil, fmt.Errorf("seal: making an ingest key: %w", err)
+	}
+	return r.nextVersion(ctx, Material{Tenant: tenant}, keys[:keySize], keys[keySize:])
+}
+
+// Rotate makes a key pair of the next version, with which new secrets are
+// sealed from then on; older versions stay and open what was sealed under them.
+// sealBlob is that of m's current version. What comes back is stored like what
+// Create gave. m is not changed.
+//
+// It first proves all that m says, so that no planted public key is taken over.
+// Errors are those of Ingest and Opening, and of Wrapper.Wrap.
+func (r *Ring) Rotate(ctx context.Context, m Material, sealBlob []byte) (next Material, nextBlob []byte, err error) {
+	ingest, err := r.Ingest(ctx, m)
+	if err != nil {
+		return Material{}, nil, err
+	}
+	opening, err := r.Opening(ctx, m, m.Version, func(context.Context) ([]byte, error) { return sealBlob, nil })
+	if err != nil {
+		return Material{}, nil, err
+	}
+	defer runtime.KeepAlive(opening)
+	if !hmac.Equal(ingest.key.b[:], opening.ingest.key.b[:]) {
+		return Material{}, nil, fmt.Errorf("%w: tenant %q has two ingest keys", ErrIntegrity, m.Tenant)
+	}
+	return r.nextVersion(ctx, m, opening.ingest.key.b[:], opening.verifier.b[:])
+}
+
+// nextVersion adds a new key pair to m and wraps both blobs for it.
+func (r *Ring) nextVersion(ctx context.Context, m Material, ingest, verifier []byte) (Material, []byte, error) {
 	pair, err := kem().GenerateKey()
 	if err != nil {
 		return Material{}, nil, fmt.Errorf("seal: making a key pair: %w", err)
@@ -89,22 +124,18 @@ func (r *Ring) Create(ctx context.Context, tenant string) (Material, []byte, err
 		return Material{}, nil, fmt.Errorf("seal: making a key pair: %w", err)
 	}
 	defer clear(private)
-	keys := make([]byte, 2*keySize)
-	defer clear(keys)
-	if _, err := rand.Read(keys); err != nil {
-		return Material{}, nil, fmt.Errorf("seal: making an ingest key: %w", err)
-	}
-	ingest, verifier := keys[:keySize], keys[keySize:]
 
-	const version = 1
-	m := Material{
-		Tenant:     tenant,
-		Version:    version,
-		PublicKeys: map[uint32][]byte{version: encodePublicKey(pair.PublicKey())},
+	next := Material{
+		Tenant:     m.Tenant,
+		Version:    m.Version + 1,
+		PublicKeys: map[uint32][]byte{m.Version + 1: encodePublicKey(pair.PublicKey())},
+		SealHashes: map[uint32][]byte{},
 	}
-	ic, sc := r.ingestContext(m), r.sealContext(tenant, version)
-	m.IngestBlob, err = r.wrap(ctx, ic, encodeIngestBlob(ic, ingest))
-	if err != nil {
+	maps.Copy(next.PublicKeys, m.PublicKeys)
+	maps.Copy(next.SealHashes, m.SealHashes)
+
+	ic, sc := r.ingestContext(next), r.sealContext(next.Tenant, next.Version)
+	if next.IngestBlob, err = r.wrap(ctx, ic, encodeIngestBlob(ic, ingest)); err != nil {
 		return Material{}, nil, err
 	}
 	blob, err := r.wrap(ctx, sc, encodeSealBlob(sc, private, ingest, verifier))
@@ -112,8 +143,8 @@ func (r *Ring) Create(ctx context.Context, tenant string) (Material, []byte, err
 		return Material{}, nil, err
 	}
 	sum := sha256.Sum256(blob)
-	m.SealHashes = map[uint32][]byte{version: sum[:]}
-	return m, blob, nil
+	next.SealHashes[next.Version] = sum[:]
+	return next, blob, nil
 }
 
 // wrap takes ownership of plain and wipes it.

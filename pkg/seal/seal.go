@@ -42,9 +42,6 @@ var (
 	ErrRefused = errors.New("seal: refused")
 )
 
-// IsUnavailable reports whether trying again later may help.
-func IsUnavailable(err error) bool { return errors.Is(err, ErrUnavailable) }
-
 // Wrapper guards key material: KMS in AWS, a master key file on a laptop. It is
 // safe for concurrent use. Package sealtest holds the conformance suite.
 //
