@@ -150,8 +150,12 @@ func TestImportingCostsNothing(t *testing.T) {
 	if !bytes.Contains(trace, []byte("init runtime ")) {
 		t.Fatalf("no trace of initialization:\n%s", trace)
 	}
+	budget := " 0 bytes, 0 allocs"
+	if testing.CoverMode() != "" {
+		budget = " 1 allocs" // that of the coverage counters
+	}
 	for line := range strings.Lines(string(trace)) {
-		if strings.HasPrefix(line, "init keyvend/pkg/catalog ") && !strings.Contains(line, " 0 bytes, 0 allocs") {
+		if strings.HasPrefix(line, "init keyvend/pkg/catalog ") && !strings.Contains(line, budget) {
 			t.Error(line)
 		}
 	}
