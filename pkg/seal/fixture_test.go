@@ -2,6 +2,7 @@ package seal_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"sync"
 	"testing"
 	"time"
@@ -146,4 +147,18 @@ func (x *tenant) seal() seal.Sealed {
 		x.t.Fatal(err)
 	}
 	return s
+}
+
+func sum(b []byte) []byte {
+	s := sha256.Sum256(b)
+	return s[:]
+}
+
+func allZero(b []byte) bool {
+	for _, c := range b {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
 }

@@ -326,14 +326,25 @@ func (r *Ring) join(ctx context.Context, id entryID, load loader) <-chan singlef
 
 var errPanicked = errors.New("seal: reading or unwrapping key material panicked")
 
-// fly loads one entry and caches what came of it. Its age counts from before
-// the load.
-func (r *Ring) fly(ctx context.Context, id entryID, load loader) (v held, err error) {
-	// Who missed the cache just before the last flight landed starts another.
-	if v, err, ok := r.cached(id); ok {
-		return v, err
+// fly loads one entry and caches what came of it. What was loaded while the
+// process stood still or a clock was set is of unknown age: it is loaded again.
+func (r *Ring) fly(ctx context.Context, id entryID, load loader) (held, error) {
+	for range 2 {
+		// Who missed the cache just before the last flight landed starts another.
+		if v, err, ok := r.cached(id); ok {
+			return v, err
+		}
+		v, born, err := r.leg(ctx, id, load)
+		if err != nil || !r.clock.now().expired(born, r.cfg.FlightTime) {
+			return v, err
+		}
 	}
-	born := r.clock.now()
+	return held{}, fmt.Errorf("%w: a clock was set twice while key material was read", ErrUnavailable)
+}
+
+// leg is one load. Its age counts from before it began.
+func (r *Ring) leg(ctx context.Context, id entryID, load loader) (v held, born instant, err error) {
+	born = r.clock.now()
 	r.mu.Lock()
 	r.started[id] = born
 	r.mu.Unlock()
@@ -345,10 +356,7 @@ func (r *Ring) fly(ctx context.Context, id entryID, load loader) (v held, err er
 		r.land(id, born, v, err)
 	}()
 	v, err = load(ctx)
-	if err == nil && r.clock.now().expired(born, r.cfg.FlightTime) {
-		return held{}, fmt.Errorf("%w: the process stood still, or a clock was set, while key material was read", ErrUnavailable)
-	}
-	return v, err
+	return v, born, err
 }
 
 func (r *Ring) land(id entryID, born instant, v held, err error) {
@@ -359,6 +367,8 @@ func (r *Ring) land(id entryID, born instant, v held, err error) {
 	}
 	ttl := r.cfg.TTL
 	switch {
+	case r.clock.now().expired(born, r.cfg.FlightTime):
+		return
 	case errors.Is(err, ErrRefused):
 		v, ttl = held{}, min(ttl, refusalTTL)
 	case err != nil:
