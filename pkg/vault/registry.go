@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"keyvend/pkg/account"
 	"keyvend/pkg/catalog"
@@ -56,48 +57,53 @@ func (r *Registry) Register(ctx context.Context, v *Visit, reg Registration) (Re
 	if err != nil {
 		return Registered{}, err
 	}
+	wanted := integration.Integration{
+		Tenant:      v.Target.Tenant,
+		Slug:        reg.Slug,
+		Name:        name,
+		AuthMethod:  method,
+		Description: reg.Description,
+		Enabled:     reg.Enabled,
+		Custom:      custom,
+	}
 	var done Registered
 	err = again(ctx, r.Store, v, func(v *Visit) error {
-		now := r.Clock.Now()
-		request := reg.Request.remembered(v, now)
 		if v.Integration != nil {
-			repeat, err := replayed(v.Integration.Requests, request)
-			if err != nil {
-				return err
-			}
-			if repeat {
-				done = Registered{v.Integration, living(v, v.Integration)}
-				return nil
-			}
-			return fault.Newf(fault.Conflict, "data_integration_exists",
-				"A data integration with the slug %q exists already. Change it with PUT, or DELETE it first to choose another authentication method.", reg.Slug)
+			done, err = existing(v, reg, r.Clock.Now())
+			return err
 		}
 		if err := r.room(ctx, v); err != nil {
 			return err
 		}
-		in := &integration.Integration{
-			ID:          r.Clock.New(ident.IntegrationPrefix),
-			Tenant:      v.Target.Tenant,
-			Slug:        reg.Slug,
-			Name:        name,
-			AuthMethod:  method,
-			Description: reg.Description,
-			Enabled:     reg.Enabled,
-			Custom:      custom,
-			CreatedAt:   now,
-			UpdatedAt:   now,
-		}
-		if request != nil {
-			in.Requests = in.Requests.Remember(*request)
-		}
-		done, err = r.save(ctx, v, in, reg.FirstKey)
+		in := wanted
+		in.ID, in.CreatedAt = r.Clock.New(ident.IntegrationPrefix), r.Clock.Now()
+		done, err = r.save(ctx, v, &in, reg.FirstKey, reg.Request)
 		return err
 	})
 	return done, err
 }
 
-// save writes in, and the account that comes of up, if there is one.
-func (r *Registry) save(ctx context.Context, v *Visit, in *integration.Integration, up *Upsert) (Registered, error) {
+// existing answers a registration of a slug that is taken: a repeat of the
+// request that took it gets the answer again.
+func existing(v *Visit, reg Registration, now time.Time) (Registered, error) {
+	repeat, err := replayed(v.Integration.Requests, reg.Request.remembered(v, now))
+	switch {
+	case err != nil:
+		return Registered{}, err
+	case repeat:
+		return Registered{v.Integration, living(v, v.Integration)}, nil
+	}
+	return Registered{}, fault.Newf(fault.Conflict, "data_integration_exists",
+		"A data integration with the slug %q exists already. Change it with PUT, or DELETE it first to choose another authentication method.", reg.Slug)
+}
+
+// save writes in, changed by request, and the account that comes of up, if
+// there is one.
+func (r *Registry) save(ctx context.Context, v *Visit, in *integration.Integration, up *Upsert, request Request) (Registered, error) {
+	in.UpdatedAt = r.Clock.Now()
+	if seen := request.remembered(v, in.UpdatedAt); seen != nil {
+		in.Requests = in.Requests.Remember(*seen)
+	}
 	if up == nil {
 		return Registered{Integration: in}, r.Store.SaveIntegration(ctx, in, nil)
 	}
@@ -162,25 +168,16 @@ func (r *Registry) Amend(ctx context.Context, v *Visit, am Amendment) (Registere
 		if v.Integration == nil {
 			return errUnknownSlug
 		}
-		now := r.Clock.Now()
-		request := am.Request.remembered(v, now)
-		repeat, err := replayed(v.Integration.Requests, request)
-		if err != nil {
-			return err
-		}
-		if repeat {
+		repeat, err := replayed(v.Integration.Requests, am.Request.remembered(v, r.Clock.Now()))
+		if err != nil || repeat {
 			done = Registered{v.Integration, living(v, v.Integration)}
-			return nil
+			return err
 		}
 		next := *v.Integration
 		if err := am.apply(&next); err != nil {
 			return err
 		}
-		next.UpdatedAt = now
-		if request != nil {
-			next.Requests = next.Requests.Remember(*request)
-		}
-		done, err = r.save(ctx, v, &next, am.Key)
+		done, err = r.save(ctx, v, &next, am.Key, am.Request)
 		return err
 	})
 	return done, err

@@ -156,3 +156,12 @@ func outcome(vended Vended, err error) string {
 		return outcomeError
 	}
 }
+
+// Mismatch is the answer of an endpoint that serves another authentication
+// method than API keys.
+func Mismatch(v *Visit) error {
+	if v.Integration == nil {
+		return errUnknownSlug
+	}
+	return ErrAuthMethodMismatch
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"keyvend/pkg/boot"
+	"keyvend/pkg/serve"
+	"keyvend/pkg/table/bolt"
+)
+
+// options are the flags of the command.
+type options struct {
+	addr, dir string
+	log       *slog.Logger
+}
+
+// sweepEvery is how often removed integrations are tidied up after.
+const sweepEvery = 10 * time.Second
+
+// run serves until ctx ends.
+func run(ctx context.Context, o options, out io.Writer) error {
+	if err := os.MkdirAll(o.dir, 0o700); err != nil {
+		return fmt.Errorf("cannot use the data folder: %w. Choose another with -data", err)
+	}
+	env := envFile{filepath.Join(o.dir, "env")}
+	listener, err := listen(ctx, o.addr)
+	if err != nil {
+		return err
+	}
+	defer listener.Close() //nolint:errcheck // closed by serve; here only when we do not get that far
+	app, err := boot.OpenLocal(o.dir, o.log)
+	if errors.Is(err, bolt.ErrInUse) {
+		return fmt.Errorf("another keyvend is using the data folder %s. Stop it, or choose another folder with -data", o.dir)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := app.Close(); err != nil {
+			o.log.Error("closing the data folder", "error", err)
+		}
+	}()
+	if err := env.remove(); err != nil {
+		return err
+	}
+	demo, err := demoTenant(ctx, app.Tenants(), filepath.Join(o.dir, "demo.json"))
+	if err != nil {
+		return err
+	}
+	desk, err := openDesk(ctx, o.dir, app.Tenants(), o.log)
+	if err != nil {
+		return err
+	}
+	defer desk.close()
+	go sweepRegularly(ctx, app.App, o.log)
+
+	base := baseURL(listener.Addr())
+	served := make(chan error, 1)
+	go func() { served <- serve.Serve(ctx, listener, onlyOwnHosts(listener.Addr(), app.Whole())) }()
+	if err := env.write(base, demo); err != nil {
+		return err
+	}
+	banner(out, base, o.dir, listener.Addr(), demo)
+	return <-served
+}
+
+func listen(ctx context.Context, addr string) (net.Listener, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("the address %s is taken by another program. Choose another with -addr", addr)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %s: %w. Give -addr as HOST:PORT", addr, err)
+	}
+	return l, nil
+}
+
+// sweepRegularly does what the schedule does in AWS.
+func sweepRegularly(ctx context.Context, app *boot.App, log *slog.Logger) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if _, err := app.Sweep(ctx, nil); err != nil && ctx.Err() == nil {
+				log.Error("sweep", "error", err)
+			}
+		}
+	}
+}

@@ -1,0 +1,159 @@
+package api
+
+import (
+	"strings"
+
+	"keyvend/pkg/ident"
+	"keyvend/pkg/seal"
+	"keyvend/pkg/secret"
+	"keyvend/pkg/vault"
+)
+
+const (
+	minSecret       = 1 // bytes, on the endpoint for keys
+	minInlineSecret = 5 // bytes, inside an integration
+	maxConfig       = 2 << 10
+	maxMetadata     = 4 << 10
+)
+
+// keyBody is a key that a user brings, as it is sent on the endpoint for keys
+// and inside an integration.
+type keyBody struct {
+	UserID         string            `json:"user_id"`
+	OrganizationID string            `json:"organization_id"`
+	Secret         string            `json:"secret"`
+	Config         map[string]string `json:"config"`
+	Metadata       map[string]string `json:"metadata"`
+	ExpiresAt      *string           `json:"expires_at"`
+}
+
+// upsert checks the body and names in target whose key it is.
+func (b *keyBody) upsert(target *vault.Target, least int) (vault.Upsert, error) {
+	if err := owner(target, b.UserID, b.OrganizationID); err != nil {
+		return vault.Upsert{}, err
+	}
+	if err := checkSecret(b.Secret, least); err != nil {
+		return vault.Upsert{}, err
+	}
+	if err := checkMap("config", b.Config, maxConfig); err != nil {
+		return vault.Upsert{}, err
+	}
+	if err := checkMap("metadata", b.Metadata, maxMetadata); err != nil {
+		return vault.Upsert{}, err
+	}
+	expires, err := timestamp("expires_at", b.ExpiresAt)
+	return vault.Upsert{
+		Secret:    secret.FromString(b.Secret),
+		Config:    b.Config,
+		Metadata:  b.Metadata,
+		ExpiresAt: expires,
+	}, err
+}
+
+func checkSecret(s string, least int) error {
+	switch {
+	case strings.TrimSpace(s) == "":
+		return invalid("secret", "required", "secret is required: the key that the user got from the provider.")
+	case len(s) < least:
+		return invalid("secret", "too_short", "secret has at least 5 characters here.")
+	case len(s) > seal.MaxSecret:
+		return invalid("secret", "too_long", "secret has at most 8,192 bytes.")
+	case strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' }):
+		return invalid("secret", "forbidden_characters", "secret is printable ASCII, without line breaks or other control characters.")
+	}
+	return nil
+}
+
+// checkMap bounds a map of the caller's own values: names of 1 to 64 bytes,
+// all of it at most the given number of bytes.
+func checkMap(field string, values map[string]string, most int) error {
+	size := 0
+	for name, value := range values {
+		if name == "" || len(name) > 64 {
+			return invalid(field, "invalid_name", "A name in "+field+" has 1 to 64 bytes.")
+		}
+		size += len(name) + len(value)
+	}
+	if size > most {
+		return invalid(field, "too_long", field+" is too large.")
+	}
+	return nil
+}
+
+// putKey is PUT and POST /data-integrations/{slug}/api-key.
+type putKey struct {
+	keyBody
+	ConnectionOwner    string `json:"connection_owner"`
+	ConnectedAccountID string `json:"connected_account_id"`
+	ConnectionIntent   string `json:"connection_intent"`
+
+	upserted vault.Upsert
+}
+
+func (in *putKey) decode(r *request) (target vault.Target, err error) {
+	if err := r.body(in); err != nil {
+		return target, err
+	}
+	if err := userOwned(in.ConnectionOwner); err != nil {
+		return target, err
+	}
+	target.Slug = r.slug()
+	if in.upserted, err = in.upsert(&target, minSecret); err != nil {
+		return target, err
+	}
+	in.upserted.AccountID = in.ConnectedAccountID
+	in.upserted.Request, err = r.remember()
+	return target, err
+}
+
+// addKey is POST on the same path, whose intent may be "add".
+type addKey struct{ putKey }
+
+func (in *addKey) decode(r *request) (vault.Target, error) {
+	target, err := in.putKey.decode(r)
+	if err != nil {
+		return target, err
+	}
+	switch in.ConnectionIntent {
+	case "add":
+		in.upserted.AddOnly = true
+	case "":
+	default:
+		return target, invalid("connection_intent", "unknown_value", `connection_intent is "add", or left out.`)
+	}
+	return target, nil
+}
+
+// ownerBody names whose account is meant.
+type ownerBody struct {
+	UserID          string `json:"user_id"`
+	OrganizationID  string `json:"organization_id"`
+	ConnectionOwner string `json:"connection_owner"`
+}
+
+func (in *ownerBody) decode(r *request) (target vault.Target, err error) {
+	if err := r.body(in); err != nil {
+		return target, err
+	}
+	if err := userOwned(in.ConnectionOwner); err != nil {
+		return target, err
+	}
+	target.Slug = r.slug()
+	return target, owner(&target, in.UserID, in.OrganizationID)
+}
+
+// ownerPath names whose account is meant in the path and the query.
+type ownerPath struct{}
+
+func (in *ownerPath) decode(r *request) (target vault.Target, err error) {
+	q := r.URL.Query()
+	if err := userOwned(q.Get("connection_owner")); err != nil {
+		return target, err
+	}
+	target.Slug = r.slug()
+	organization := q.Get("organization_id")
+	if q.Has("organization_id") && organization == "" {
+		return target, ident.CheckOrganization("")
+	}
+	return target, owner(&target, r.values["user_id"], organization)
+}

@@ -1,0 +1,180 @@
+package api
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"keyvend/pkg/apikey"
+	"keyvend/pkg/fault"
+	"keyvend/pkg/ident"
+	"keyvend/pkg/vault"
+)
+
+const (
+	maxBody           = 64 << 10 // bytes
+	maxIdempotencyKey = 255      // bytes
+)
+
+// request is an HTTP request with its path taken apart.
+type request struct {
+	*http.Request
+	values map[string]string
+	raw    []byte // the body, once body was called
+}
+
+// bearer is the API key of the request. Everything but exactly one header of
+// the form "Bearer <token>" is no key: two headers, which a gateway joins with
+// a comma, another spelling of the scheme, more spaces.
+func (r *request) bearer() (apikey.Token, bool) {
+	sent := r.Header.Values("Authorization")
+	if len(sent) != 1 {
+		return apikey.Token{}, false
+	}
+	text, ok := strings.CutPrefix(sent[0], "Bearer ")
+	if !ok {
+		return apikey.Token{}, false
+	}
+	return apikey.ParseToken(text)
+}
+
+func badBody(message string) *fault.Error {
+	return fault.New(fault.BadRequest, "invalid_request_body", message)
+}
+
+var (
+	errNoBody   = badBody("Send a JSON object as the body of this request.")
+	errBadJSON  = badBody("The body is not one JSON object in valid UTF-8, each name in it once.")
+	errTooLarge = fault.New(fault.TooLarge, "request_too_large", "The body has more than 64 KiB.")
+)
+
+// body reads the request's body into v: one JSON object of at most 64 KiB,
+// names matched exactly, unknown ones ignored, null like not sent.
+func (r *request) body(v any) error {
+	raw, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+	switch {
+	case err != nil:
+		return errBadJSON.Because(err)
+	case len(raw) > maxBody:
+		return errTooLarge
+	}
+	r.raw = raw
+	text := bytes.TrimLeft(raw, " \t\r\n")
+	switch {
+	case len(text) == 0:
+		return errNoBody
+	case text[0] != '{':
+		return errBadJSON
+	}
+	if err := json.Unmarshal(text, v); err != nil {
+		return badJSON(err)
+	}
+	return nil
+}
+
+// badJSON names the field that has the wrong type, if that is what is wrong.
+// Only the name of a top-level field is told: anything else in the body may be
+// a secret that went to the wrong place.
+func badJSON(err error) error {
+	var wrong *json.SemanticError
+	if !errors.As(err, &wrong) {
+		return errBadJSON.Because(errors.New("syntax"))
+	}
+	field, _, _ := strings.Cut(strings.TrimPrefix(string(wrong.JSONPointer), "/"), "/")
+	return badBody("The field " + field + " has the wrong type.")
+}
+
+// slug is the path's {slug}, or "" when no integration can have it.
+func (r *request) slug() string {
+	if s := r.values["slug"]; ident.ValidSlug(s) {
+		return s
+	}
+	return ""
+}
+
+// remember is what a repeat of this request is recognized by.
+func (r *request) remember() (vault.Request, error) {
+	key := r.Header.Get("Idempotency-Key")
+	if len(key) > maxIdempotencyKey {
+		return vault.Request{}, invalid("Idempotency-Key", "too_long", "Idempotency-Key has at most 255 bytes.")
+	}
+	return vault.Request{IdempotencyKey: key, Method: r.Method, Path: r.URL.Path, Body: r.raw}, nil
+}
+
+// owner checks who an account is asked for. An organization of "" is none.
+func owner(target *vault.Target, user, organization string) error {
+	if err := ident.CheckUser(user); err != nil {
+		return err
+	}
+	if organization != "" {
+		if err := ident.CheckOrganization(organization); err != nil {
+			return err
+		}
+	}
+	target.User, target.Organization = user, organization
+	return nil
+}
+
+// userOwned refuses what asks for an organization's own account.
+func userOwned(connectionOwner string) error {
+	if connectionOwner == "" || connectionOwner == "user" {
+		return nil
+	}
+	return invalid("connection_owner", "not_supported", organizationOwned)
+}
+
+const organizationOwned = "Organization-owned accounts come in a later release. Store the key for a user; organization_id scopes it to one organization."
+
+// timestamp reads an ISO 8601 time.
+func timestamp(field string, text *string) (time.Time, error) {
+	if text == nil || *text == "" {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.RFC3339, *text)
+	if err != nil || t.Year() < 1970 || t.Year() > 9999 {
+		return time.Time{}, invalid(field, "invalid_timestamp", field+" is not a time like 2026-01-31T12:00:00Z.")
+	}
+	return t.UTC().Truncate(time.Millisecond), nil
+}
+
+// page reads a list's cursors; ids begin with prefix.
+func (r *request) page(prefix string) (page, error) {
+	q := r.URL.Query()
+	p := page{Limit: 10, Before: q.Get("before"), After: q.Get("after"), Order: q.Get("order")}
+	if text := q.Get("limit"); q.Has("limit") {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > 100 {
+			return p, invalid("limit", "out_of_range", "limit is a number from 1 to 100.")
+		}
+		p.Limit = n
+	}
+	switch p.Order {
+	case "":
+		p.Order = orderDesc
+	case orderAsc, orderDesc, orderNormal:
+	default:
+		return p, invalid("order", "unknown_value", "order is asc, desc or normal.")
+	}
+	if p.Before != "" && p.After != "" {
+		return p, invalid("before", "exclusive", "before and after exclude each other.")
+	}
+	for field, cursor := range map[string]string{"before": p.Before, "after": p.After} {
+		if _, ok := ident.Parse(prefix, cursor); cursor != "" && !ok {
+			return p, invalid(field, "invalid_cursor", field+" is the id of an object of this list, like "+prefix+"01….")
+		}
+	}
+	return p, nil
+}
+
+// invalid is a 422 about one field.
+func invalid(field, code, message string) error {
+	e := fault.New(fault.Invalid, "unprocessable_entity", message)
+	e.Details = []fault.Detail{{Code: code, Field: field, Message: message}}
+	return e
+}

@@ -1,0 +1,175 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"keyvend/pkg/apikey"
+	"keyvend/pkg/audit"
+	"keyvend/pkg/fault"
+	"keyvend/pkg/ident"
+	"keyvend/pkg/vault"
+)
+
+// Server answers the requests of a set of routes.
+type Server struct {
+	gate   *vault.Gate
+	clock  ident.Clock
+	log    *slog.Logger
+	router router
+}
+
+// Config is what every set of routes needs besides the services it serves.
+type Config struct {
+	Gate  *vault.Gate
+	Clock ident.Clock
+	Log   *slog.Logger
+}
+
+// New serves routes; any other path is a JSON 404.
+func New(cfg Config, routes ...Route) *Server {
+	return &Server{gate: cfg.Gate, clock: cfg.Clock, log: cfg.Log, router: newRouter(routes)}
+}
+
+// ServeHTTP implements http.Handler: every answer has a request id, is JSON,
+// and is kept by no cache.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	id := s.clock.New(ident.RequestPrefix)
+	h := w.Header()
+	h.Set("X-Request-ID", id)
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	r = r.WithContext(audit.WithRequestID(r.Context(), id))
+	route, values, err := s.router.find(r.Method, r.URL.Path)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	route.handler(s, route.Scope, w, &request{Request: r, values: values})
+}
+
+// Join serves what several servers do as one.
+func Join(servers ...*Server) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, s := range servers {
+			if s.router.has(r.URL.Path) {
+				s.ServeHTTP(w, r)
+				return
+			}
+		}
+		servers[0].ServeHTTP(w, r)
+	})
+}
+
+// Routes lists the path of every route by the function that serves it.
+func Routes() map[string][]string {
+	return map[string][]string{
+		"providers": paths(Providers(nil)),
+		"keys":      paths(Keys(nil)),
+		"vend":      paths(Vend(nil)),
+	}
+}
+
+// answer is a status and a body; nil is no body.
+type answer struct {
+	status int
+	body   any
+}
+
+func ok(body any) answer { return answer{http.StatusOK, body} }
+
+// input is what a route reads of a request: it checks it and names the rows
+// that it is about.
+type input interface {
+	decode(r *request) (vault.Target, error)
+}
+
+// handle makes a handler of one operation: read, admit, do, answer. Who is not
+// admitted learns nothing of what was wrong with his request.
+func handle[T any, P interface {
+	*T
+	input
+}](do func(context.Context, *vault.Visit, P) (answer, error)) handler {
+	return func(s *Server, scope apikey.Scope, w http.ResponseWriter, r *request) {
+		token, isKey := r.bearer()
+		if !isKey {
+			s.fail(w, r.Request, vault.ErrUnauthorized)
+			return
+		}
+		in := P(new(T))
+		target, wrong := in.decode(r)
+		if wrong != nil {
+			target = vault.Target{}
+		}
+		visit, err := s.gate.Admit(r.Context(), token, scope, target)
+		if err == nil {
+			err = wrong
+		}
+		var a answer
+		if err == nil {
+			a, err = do(r.Context(), visit, in)
+		}
+		if err != nil {
+			s.fail(w, r.Request, err)
+			return
+		}
+		s.reply(w, r.Request, a)
+	}
+}
+
+// statuses is the one map from kinds of fault to HTTP.
+var statuses = map[fault.Kind]int{
+	fault.BadRequest:       http.StatusBadRequest,
+	fault.Unauthorized:     http.StatusUnauthorized,
+	fault.Forbidden:        http.StatusForbidden,
+	fault.NotFound:         http.StatusNotFound,
+	fault.MethodNotAllowed: http.StatusMethodNotAllowed,
+	fault.Conflict:         http.StatusConflict,
+	fault.TooLarge:         http.StatusRequestEntityTooLarge,
+	fault.Invalid:          http.StatusUnprocessableEntity,
+	fault.Unavailable:      http.StatusServiceUnavailable,
+	fault.Internal:         http.StatusInternalServerError,
+}
+
+// failure is an error on the wire.
+type failure struct {
+	Message string         `json:"message"`
+	Code    string         `json:"code,omitempty"`
+	Errors  []fault.Detail `json:"errors,omitempty"`
+}
+
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	public := fault.As(err)
+	if method, isMethod := err.(*methodNotAllowed); isMethod { //nolint:errorlint // made in this package, never wrapped
+		w.Header().Set("Allow", method.allowed)
+	}
+	switch public.Kind {
+	case fault.Unauthorized:
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	case fault.Unavailable:
+		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(public.RetryAfter/time.Second))))
+		s.log.WarnContext(r.Context(), "unavailable", "request_id", audit.RequestID(r.Context()), "error", err)
+	case fault.Internal:
+		s.log.ErrorContext(r.Context(), "internal error", "request_id", audit.RequestID(r.Context()), "error", err)
+	}
+	s.reply(w, r, answer{statuses[public.Kind], failure{public.Message, public.Code, public.Details}})
+}
+
+func (s *Server) reply(w http.ResponseWriter, r *http.Request, a answer) {
+	if a.body == nil {
+		w.WriteHeader(a.status)
+		return
+	}
+	text, err := json.Marshal(a.body)
+	if err != nil {
+		s.log.ErrorContext(r.Context(), "an answer does not encode", "request_id", audit.RequestID(r.Context()), "error", err)
+		a.status, text = http.StatusInternalServerError, []byte(`{"message":"Something went wrong on our side."}`)
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(a.status)
+	_, _ = w.Write(text) // the client is gone: nobody is left to be told
+}

@@ -1,0 +1,28 @@
+package api
+
+import (
+	"context"
+
+	"keyvend/pkg/apikey"
+	"keyvend/pkg/vault"
+)
+
+// Vend are the routes of the function "vend": the only ones that hand out a
+// secret.
+func Vend(vender *vault.Vender) []Route {
+	d := vend{vender}
+	return []Route{
+		{"POST", "/data-integrations/{slug}/credentials", apikey.Vend, handle(d.credentials)},
+		{"POST", "/data-integrations/{slug}/token", apikey.Vend, handle(mismatch[ownerBody])},
+	}
+}
+
+type vend struct{ vender *vault.Vender }
+
+func (d vend) credentials(ctx context.Context, v *vault.Visit, _ *ownerBody) (answer, error) {
+	vended, err := d.vender.Vend(ctx, v)
+	if err != nil {
+		return answer{}, err
+	}
+	return ok(vendedOnWire(vended)), nil
+}
