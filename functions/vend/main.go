@@ -1,0 +1,14 @@
+// Command vend is the Lambda that hands a stored key to the tenant's backend.
+package main
+
+import (
+	"context"
+
+	"keyvend/pkg/boot"
+	"keyvend/pkg/serve"
+)
+
+func main() {
+	app := boot.MustFromEnv(context.Background())
+	serve.Lambda(app.Vend())
+}

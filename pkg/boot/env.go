@@ -1,0 +1,96 @@
+package boot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/config"
+
+	"keyvend/pkg/audit"
+	"keyvend/pkg/seal"
+	"keyvend/pkg/seal/awskms"
+	"keyvend/pkg/table/dynamo"
+)
+
+// appName is part of every encryption context.
+const appName = "keyvend"
+
+// Config is what a function is told by its environment.
+type Config struct {
+	// Table is the name of the DynamoDB table. KEYVEND_TABLE.
+	Table string
+	// SealingKey is the ARN of the KMS key that guards key material.
+	// KEYVEND_KMS_KEY.
+	SealingKey string
+	// Environment names the deployment and is part of every encryption context:
+	// it can never change. KEYVEND_ENVIRONMENT.
+	Environment string
+	// KeyCache is how long unwrapped key material may be used; 0 asks KMS each
+	// time. KEYVEND_KEY_CACHE_SECONDS, default 300, at most 3600.
+	KeyCache time.Duration
+}
+
+// configFrom reads and checks the whole configuration; the error names every
+// variable that is wrong.
+func configFrom(get func(string) string) (Config, error) {
+	c := Config{
+		Table:       get("KEYVEND_TABLE"),
+		SealingKey:  get("KEYVEND_KMS_KEY"),
+		Environment: get("KEYVEND_ENVIRONMENT"),
+		KeyCache:    5 * time.Minute,
+	}
+	var wrong []error
+	for name, value := range map[string]string{
+		"KEYVEND_TABLE": c.Table, "KEYVEND_KMS_KEY": c.SealingKey, "KEYVEND_ENVIRONMENT": c.Environment,
+	} {
+		if value == "" {
+			wrong = append(wrong, fmt.Errorf("%s is not set", name))
+		}
+	}
+	if text := get("KEYVEND_KEY_CACHE_SECONDS"); text != "" {
+		seconds, err := strconv.Atoi(text)
+		if err != nil || seconds < 0 || seconds > 3600 {
+			wrong = append(wrong, errors.New("KEYVEND_KEY_CACHE_SECONDS is not a number from 0 to 3600"))
+		}
+		c.KeyCache = time.Duration(seconds) * time.Second
+	}
+	return c, errors.Join(wrong...)
+}
+
+// MustFromEnv makes the App of a Lambda function, or ends the process with a
+// sentence in the log.
+func MustFromEnv(ctx context.Context) *App {
+	app, err := fromEnv(ctx, os.Getenv)
+	if err != nil {
+		slog.New(slog.NewJSONHandler(os.Stderr, nil)).ErrorContext(ctx, "cannot start", "alarm", "start", "error", err)
+		os.Exit(1)
+	}
+	return app
+}
+
+func fromEnv(ctx context.Context, get func(string) string) (*App, error) {
+	cfg, err := configFrom(get)
+	if err != nil {
+		return nil, err
+	}
+	clients, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("boot: AWS configuration: %w", err)
+	}
+	wrapper, err := awskms.New(clients, awskms.Config{KeyARN: cfg.SealingKey})
+	if err != nil {
+		return nil, err
+	}
+	return New(Parts{
+		Table:   dynamo.New(dynamo.Config{Client: dynamo.NewClient(clients), TableName: cfg.Table}),
+		Wrapper: wrapper,
+		Ring:    seal.Config{App: appName, Environment: cfg.Environment, KeyID: wrapper.KeyID(), TTL: cfg.KeyCache},
+		Audit:   audit.NewWriter(os.Stdout),
+		Log:     slog.New(slog.NewJSONHandler(os.Stderr, nil)),
+	}), nil
+}
