@@ -22,7 +22,7 @@ func ValidateGet(keys []Key) error {
 	}
 	seen := make(map[Key]struct{}, len(keys))
 	for _, k := range keys {
-		if err := validateKey(k); err != nil {
+		if err := ValidateKey(k); err != nil {
 			return err
 		}
 		if _, twice := seen[k]; twice {
@@ -87,7 +87,7 @@ func validateOp(op Op) error {
 			return err
 		}
 	case KindDelete, KindCheck:
-		if err := validateKey(op.Item.Key); err != nil {
+		if err := ValidateKey(op.Item.Key); err != nil {
 			return err
 		}
 	default:
@@ -107,7 +107,7 @@ func validateOp(op Op) error {
 }
 
 func validateItem(item Item) error {
-	if err := validateKey(item.Key); err != nil {
+	if err := ValidateKey(item.Key); err != nil {
 		return err
 	}
 	if item.Revision < 1 {
@@ -123,14 +123,15 @@ func validateItem(item Item) error {
 		if err := validateIndexName(name); err != nil {
 			return err
 		}
-		if err := validateKey(position); err != nil {
+		if err := ValidateKey(position); err != nil {
 			return fmt.Errorf("index %s: %w", name, err)
 		}
 	}
 	return nil
 }
 
-func validateKey(k Key) error {
+// ValidateKey is ErrInvalid or nil.
+func ValidateKey(k Key) error {
 	if err := validateKeyPart("PK", k.PK); err != nil {
 		return err
 	}

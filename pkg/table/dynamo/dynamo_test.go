@@ -1,0 +1,39 @@
+package dynamo_test
+
+import (
+	"crypto/rand"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"keyvend/infra/testbed"
+	"keyvend/pkg/table"
+	"keyvend/pkg/table/dynamo"
+	"keyvend/pkg/table/tabletest"
+)
+
+func TestMain(m *testing.M) { testbed.Main(m) }
+
+// config is of a new table behind endpoint, with more patience than production
+// has: the emulator shares two cores with everything else.
+func config(t *testing.T, endpoint string) dynamo.Config {
+	t.Helper()
+	name := "t-" + rand.Text()
+	cfg := testbed.Config()
+	cfg.BaseEndpoint = aws.String(testbed.DynamoDB(t))
+	if err := dynamo.CreateTable(t.Context(), dynamo.NewClient(cfg), name); err != nil {
+		t.Fatal(err)
+	}
+	cfg.BaseEndpoint = &endpoint
+	return dynamo.Config{
+		Client:         dynamo.NewClient(cfg),
+		TableName:      name,
+		AttemptTimeout: 20 * time.Second,
+		TotalTimeout:   time.Minute,
+	}
+}
+
+func TestConformance(t *testing.T) {
+	tabletest.Run(t, func(t *testing.T) table.Table { return dynamo.New(config(t, testbed.DynamoDB(t))) })
+}

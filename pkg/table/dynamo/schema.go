@@ -1,0 +1,67 @@
+package dynamo
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+)
+
+// indexNames are the indexes of the table in AWS; template.yaml has the same.
+func indexNames() []string { return []string{"list"} }
+
+const createTimeout = time.Minute
+
+// Schema is the shape of the table: PK and SK, paid per request, and the
+// sparse, keys-only indexes. It is for tests and local tools; in AWS the
+// template makes the table.
+func Schema(name string) *dynamodb.CreateTableInput {
+	in := &dynamodb.CreateTableInput{
+		TableName:   &name,
+		BillingMode: types.BillingModePayPerRequest,
+		KeySchema:   keySchema(""),
+	}
+	in.AttributeDefinitions = attributeDefinitions("")
+	for _, index := range indexNames() {
+		in.AttributeDefinitions = append(in.AttributeDefinitions, attributeDefinitions(index)...)
+		in.GlobalSecondaryIndexes = append(in.GlobalSecondaryIndexes, types.GlobalSecondaryIndex{
+			IndexName:  &index,
+			KeySchema:  keySchema(index),
+			Projection: &types.Projection{ProjectionType: types.ProjectionTypeKeysOnly},
+		})
+	}
+	return in
+}
+
+// CreateTable makes a table of Schema's shape and waits until it answers.
+func CreateTable(ctx context.Context, client *dynamodb.Client, name string) error {
+	if _, err := client.CreateTable(ctx, Schema(name)); err != nil {
+		return fmt.Errorf("dynamo: create table %s: %w", name, err)
+	}
+	waiter := dynamodb.NewTableExistsWaiter(client, func(o *dynamodb.TableExistsWaiterOptions) {
+		o.MinDelay, o.MaxDelay = 20*time.Millisecond, time.Second
+	})
+	if err := waiter.Wait(ctx, &dynamodb.DescribeTableInput{TableName: &name}, createTimeout); err != nil {
+		return fmt.Errorf("dynamo: create table %s: %w", name, err)
+	}
+	return nil
+}
+
+func keySchema(index string) []types.KeySchemaElement {
+	pk, sk := keyNames(index)
+	return []types.KeySchemaElement{
+		{AttributeName: aws.String(pk), KeyType: types.KeyTypeHash},
+		{AttributeName: aws.String(sk), KeyType: types.KeyTypeRange},
+	}
+}
+
+func attributeDefinitions(index string) []types.AttributeDefinition {
+	pk, sk := keyNames(index)
+	return []types.AttributeDefinition{
+		{AttributeName: aws.String(pk), AttributeType: types.ScalarAttributeTypeS},
+		{AttributeName: aws.String(sk), AttributeType: types.ScalarAttributeTypeS},
+	}
+}
