@@ -1,0 +1,72 @@
+// Command host runs the deployment that template.yaml describes on this
+// machine: the built function binaries as Lambda runs them, behind the
+// template's routes and schedules, on DynamoDB Local and an emulated KMS.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"keyvend/infra/host/stack"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "host:", err)
+		os.Exit(1)
+	}
+}
+
+// run serves until ctx ends.
+func run(ctx context.Context, args []string, out, log io.Writer) error {
+	flags := flag.NewFlagSet("host", flag.ContinueOnError)
+	flags.SetOutput(log)
+	addr := flags.String("addr", "127.0.0.1:8788", "`address` to listen on")
+	build := flags.Bool("build", true, "compile the functions first")
+	c := stack.Config{Schedules: true, Log: log}
+	flags.StringVar(&c.Template, "template", "template.yaml", "the template `file`")
+	flags.StringVar(&c.Bootstraps, "bootstraps", ".build", "`folder` that holds <function>/bootstrap")
+	flags.StringVar(&c.Table, "table", "keyvend", "table `name`")
+	flags.StringVar(&c.DynamoDB, "dynamodb", "", "endpoint `URL` of DynamoDB Local")
+	flags.StringVar(&c.KMS, "kms", "", "endpoint `URL` of the emulated KMS")
+	flags.StringVar(&c.KeyARN, "kms-key", "", "`ARN` of the sealing key; none makes one")
+	flags.StringVar(&c.Region, "region", "", "AWS `region` that the functions are told")
+	flags.IntVar(&c.Environments, "environments", 2, "environments of each function at most")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if c.DynamoDB == "" || c.KMS == "" {
+		return errors.New("-dynamodb and -kms are needed: the endpoints of DynamoDB Local and of an emulated KMS")
+	}
+	if *build {
+		if err := stack.Build(ctx, ".", c.Bootstraps); err != nil {
+			return err
+		}
+	}
+	s, err := stack.Start(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", *addr)
+	if err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintf(out, "http://%s  table %s  key %s\n", listener.Addr(), s.TableName(), s.KeyARN())
+	server := s.Server()
+	context.AfterFunc(ctx, func() { _ = server.Close() })
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}

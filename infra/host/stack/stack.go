@@ -1,0 +1,357 @@
+// Package stack runs a deployment of template.yaml on one machine: the built
+// function binaries in Lambda's environments, behind the template's routes and
+// schedules, with the template's variables, timeouts and permissions, on
+// DynamoDB Local and an emulated KMS.
+package stack
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"keyvend/infra/host/cfn"
+	"keyvend/infra/host/gateway"
+	"keyvend/infra/host/iam"
+	"keyvend/infra/host/lambda"
+)
+
+// Account and Name are what the stack is deployed as.
+const (
+	Account = "123456789012"
+	Name    = "keyvend"
+)
+
+// Config says what to run and on what.
+type Config struct {
+	Template     string            // path of template.yaml
+	Bootstraps   string            // folder that holds <function>/bootstrap, see Build
+	Table        string            // name; the table is made from the template when it is missing
+	DynamoDB     string            // endpoint URL
+	KMS          string            // endpoint URL
+	KeyARN       string            // of the sealing key; "" makes one
+	Region       string            // "" is eu-central-1
+	Parameters   map[string]string // of the template, over its defaults
+	Environment  map[string]string // variables of every function over the template's
+	Environments int               // at most, for each function; 0 is 2
+	Schedules    bool              // run the template's schedules; Tick works either way
+	Log          io.Writer         // stdout and stderr of all functions; nil is nowhere
+}
+
+// Stack is a running deployment.
+type Stack struct {
+	config    Config
+	functions map[string]*function
+	http      http.Handler
+	stop      context.CancelFunc
+	schedules sync.WaitGroup
+	now       func() time.Time
+}
+
+type function struct {
+	cfn.Function
+	pool   *lambda.Pool
+	proxy  *iam.Proxy
+	server *http.Server
+}
+
+// ErrNoFunction is the answer for a function that the template does not have.
+var ErrNoFunction = errors.New("stack: no such function")
+
+// Build compiles every folder of functions/ under root for this machine, as
+// they ship, into out.
+func Build(ctx context.Context, root, out string) error {
+	mains, err := filepath.Glob(filepath.Join(root, "functions", "*", "main.go"))
+	if err != nil {
+		return err
+	}
+	out, err = filepath.Abs(out)
+	if err != nil {
+		return err
+	}
+	for _, main := range mains {
+		name := filepath.Base(filepath.Dir(main))
+		// #nosec G204 -- compiling these is the purpose
+		build := exec.CommandContext(ctx, "go", "build", "-tags", "lambda.norpc", "-trimpath", "-ldflags", "-s -w",
+			"-o", filepath.Join(out, name, "bootstrap"), "./functions/"+name)
+		build.Dir = root
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if output, err := build.CombinedOutput(); err != nil {
+			return fmt.Errorf("build %s: %w\n%s", name, err, output)
+		}
+	}
+	return nil
+}
+
+// Start creates what is missing and makes the functions ready; their processes
+// start on demand. End it with Close.
+func Start(ctx context.Context, c Config) (*Stack, error) {
+	if c.Region == "" {
+		c.Region = "eu-central-1"
+	}
+	if c.Environments == 0 {
+		c.Environments = 2
+	}
+	if c.Log == nil {
+		c.Log = io.Discard
+	}
+	c.Log = lambda.Lock(c.Log)
+	template, err := cfn.Load(c.Template)
+	if err != nil {
+		return nil, err
+	}
+	s := &Stack{config: c, functions: map[string]*function{}, now: time.Now, stop: func() {}}
+	if err := s.deploy(ctx, template); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// deploy makes the resources and the functions of the template.
+func (s *Stack) deploy(ctx context.Context, t *cfn.Template) error {
+	values := s.values()
+	properties, err := t.Properties("Table", values)
+	if err != nil {
+		return err
+	}
+	if err := createTable(ctx, s.config.DynamoDB, s.config.Region, s.config.Table, properties); err != nil {
+		return err
+	}
+	key, err := t.Properties("SealingKey", values)
+	if err != nil {
+		return err
+	}
+	if s.config.KeyARN == "" {
+		if s.config.KeyARN, err = createKey(ctx, s.config.KMS, s.config.Region, key); err != nil {
+			return err
+		}
+	}
+	functions, err := t.Functions(values)
+	if err != nil {
+		return err
+	}
+	for _, f := range functions {
+		if err := s.add(t, values, f); err != nil {
+			return fmt.Errorf("%s: %w", f.LogicalID, err)
+		}
+	}
+	return s.connect()
+}
+
+// values resolves what the template refers to, as far as that exists by now.
+func (s *Stack) values() cfn.Values {
+	return cfn.Values{
+		Parameters: s.config.Parameters,
+		Pseudo: map[string]string{
+			"AWS::AccountId": Account, "AWS::Partition": "aws", "AWS::Region": s.config.Region,
+			"AWS::StackName": Name, "AWS::URLSuffix": "amazonaws.com",
+		},
+		Attribute: func(logical, attribute string) (string, error) {
+			switch logical + "." + attribute {
+			case "Table.":
+				return s.config.Table, nil
+			case "Table.Arn":
+				return s.tableARN(), nil
+			case "SealingKey.", "SealingKey.Arn":
+				return s.config.KeyARN, nil
+			}
+			if attribute == "Arn" && strings.HasSuffix(logical, "Role") {
+				return roleARN(logical), nil
+			}
+			return "local:" + logical, nil // log groups and the like, which nothing here uses
+		},
+	}
+}
+
+func (s *Stack) tableARN() string {
+	return fmt.Sprintf("arn:aws:dynamodb:%s:%s:table/%s", s.config.Region, Account, s.config.Table)
+}
+
+func roleARN(logical string) string {
+	return "arn:aws:iam::" + Account + ":role/" + Name + "-" + logical
+}
+
+// add makes one function with its own way to DynamoDB and KMS.
+func (s *Stack) add(t *cfn.Template, values cfn.Values, f cfn.Function) error {
+	proxy, err := s.proxy(t, values, f.Role)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: proxy, ReadHeaderTimeout: time.Minute}
+	go func() { _ = server.Serve(listener) }()
+	endpoint := "http://" + listener.Addr().String()
+	f.Environment["AWS_ENDPOINT_URL_DYNAMODB"] = endpoint
+	f.Environment["AWS_ENDPOINT_URL_KMS"] = endpoint
+	for name, value := range s.config.Environment {
+		f.Environment[name] = value
+	}
+	s.functions[f.Name] = &function{Function: f, proxy: proxy, server: server, pool: lambda.NewPool(lambda.Function{
+		Name:        Name + "-" + f.Name,
+		ARN:         fmt.Sprintf("arn:aws:lambda:%s:%s:function:%s-%s", s.config.Region, Account, Name, f.Name),
+		Bootstrap:   filepath.Join(s.config.Bootstraps, f.Name, "bootstrap"),
+		Environment: f.Environment,
+		Region:      s.config.Region,
+		MemoryMB:    f.MemoryMB,
+		Timeout:     f.Timeout,
+		Limit:       s.config.Environments,
+		Log:         s.config.Log,
+	})}
+	return nil
+}
+
+// proxy lets a function do what its role and the key's policy allow.
+func (s *Stack) proxy(t *cfn.Template, values cfn.Values, role string) (*iam.Proxy, error) {
+	properties, err := t.Properties(role, values)
+	if err != nil {
+		return nil, err
+	}
+	c := iam.Config{Principal: roleARN(role), Resources: iam.Resources{Table: s.tableARN(), Key: s.config.KeyARN}}
+	for _, policy := range cfn.List(properties["Policies"]) {
+		statements, err := iam.Statements(cfn.Map(policy)["PolicyDocument"])
+		if err != nil {
+			return nil, err
+		}
+		c.Role = append(c.Role, statements...)
+	}
+	key, err := t.Properties("SealingKey", values)
+	if err != nil {
+		return nil, err
+	}
+	if c.Key, err = iam.Statements(key["KeyPolicy"]); err != nil {
+		return nil, err
+	}
+	if c.DynamoDB, err = url.Parse(s.config.DynamoDB); err != nil {
+		return nil, err
+	}
+	if c.KMS, err = url.Parse(s.config.KMS); err != nil {
+		return nil, err
+	}
+	return iam.NewProxy(c), nil
+}
+
+// connect puts the routes and schedules in front of the functions.
+func (s *Stack) connect() error {
+	ctx, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	targets := map[string]gateway.Target{}
+	for name, f := range s.functions {
+		for _, key := range f.Routes {
+			if _, twice := targets[key]; twice {
+				return fmt.Errorf("stack: route %s leads to two functions", key)
+			}
+			targets[key] = f.pool.Invoke
+		}
+		if !s.config.Schedules {
+			continue
+		}
+		for _, period := range f.Schedules {
+			s.schedules.Go(func() { s.tick(ctx, name, period) })
+		}
+	}
+	api, err := gateway.New(targets)
+	s.http = api
+	return err
+}
+
+// tick invokes a function period by period until ctx ends.
+func (s *Stack) tick(ctx context.Context, name string, period time.Duration) {
+	ticker := time.NewTicker(period)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			if _, err := s.Tick(ctx, name); err != nil && ctx.Err() == nil {
+				_, _ = fmt.Fprintf(s.config.Log, "schedule of %s: %v\n", name, err)
+			}
+		}
+	}
+}
+
+// Tick invokes a function with the event of its schedule, now.
+func (s *Stack) Tick(ctx context.Context, name string) ([]byte, error) {
+	payload, err := json.Marshal(map[string]any{
+		"version": "0", "id": "00000000-0000-4000-8000-000000000000", "detail-type": "Scheduled Event", "source": "aws.events",
+		"account": Account, "time": s.now().UTC().Format(time.RFC3339), "region": s.config.Region,
+		"resources": []string{fmt.Sprintf("arn:aws:events:%s:%s:rule/%s-%s", s.config.Region, Account, Name, name)}, "detail": map[string]any{},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s.Invoke(ctx, name, payload)
+}
+
+// Invoke runs a function once, as IAM callers do. name is that of its folder in
+// functions/. An invocation that failed is a *lambda.FunctionError.
+func (s *Stack) Invoke(ctx context.Context, name string, payload []byte) ([]byte, error) {
+	pool, err := s.Function(name)
+	if err != nil {
+		return nil, err
+	}
+	return pool.Invoke(ctx, payload)
+}
+
+// Function gives hold of a function's environments.
+func (s *Stack) Function(name string) (*lambda.Pool, error) {
+	f, ok := s.functions[name]
+	if !ok {
+		return nil, fmt.Errorf("%w: %s", ErrNoFunction, name)
+	}
+	return f.pool, nil
+}
+
+// Handler is the HTTP API.
+func (s *Stack) Handler() http.Handler { return s.http }
+
+// Server is an HTTP server for Handler with the gateway's limits.
+func (s *Stack) Server() *http.Server {
+	return &http.Server{
+		Handler:                      s.http,
+		ReadHeaderTimeout:            gateway.Timeout,
+		MaxHeaderBytes:               gateway.MaxHeader,
+		DisableGeneralOptionsHandler: true,
+	}
+}
+
+// TableName is the table's name.
+func (s *Stack) TableName() string { return s.config.Table }
+
+// KeyARN is the sealing key's ARN.
+func (s *Stack) KeyARN() string { return s.config.KeyARN }
+
+// Denied lists the calls that a role's policies refused, by function.
+func (s *Stack) Denied() map[string][]string {
+	all := map[string][]string{}
+	for name, f := range s.functions {
+		if denied := f.proxy.Denied(); len(denied) > 0 {
+			all[name] = denied
+		}
+	}
+	return all
+}
+
+// Close ends schedules and all processes. The table and the key stay.
+func (s *Stack) Close() {
+	s.stop()
+	for _, f := range s.functions {
+		f.pool.Close()
+		_ = f.server.Close()
+	}
+	s.schedules.Wait()
+}
