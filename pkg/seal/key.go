@@ -87,7 +87,7 @@ func (k *IngestKey) Seal(b Binding, id SecretID, c Cover, plaintext secret.Text)
 	if b.Tenant != k.tenant {
 		return Sealed{}, fmt.Errorf("%w: the binding names another tenant", ErrIntegrity)
 	}
-	h := Header{KeyVersion: k.version, SecretID: id, CheckHost: b.CheckHost != ""}
+	h := Header{KeyVersion: k.version, SecretID: id, CheckHostBound: b.CheckHost != ""}
 	info := b.encode(h)
 	box, err := hpke.Seal(k.public, hpke.HKDFSHA256(), hpke.AES256GCM(), info, plaintext.Reveal())
 	if err != nil {
@@ -162,7 +162,7 @@ func (k *OpeningKey) MAC(use string, parts ...[]byte) []byte {
 // ErrFormat: malformed. ErrIntegrity: changed, or sealed for another binding or
 // cover. ErrKeyVersion: sealed under another version than this key's. When the
 // header says that no check host was bound, b's host and placement count for
-// nothing: see Header.CheckHost.
+// nothing: see Header.CheckHostBound.
 func (k *OpeningKey) Open(b Binding, c Cover, s Sealed) (secret.Text, error) {
 	h, info, err := k.ingest.verify(b, c, s)
 	if err != nil {

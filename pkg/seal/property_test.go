@@ -55,7 +55,7 @@ func TestPropertySealThenOpenIsTheIdentity(t *testing.T) {
 		if err != nil || !bytes.Equal(got.Reveal(), plain) {
 			t.Fatalf("opened to %d bytes, %v", got.Len(), err)
 		}
-		if h, err := seal.ParseHeader(s.Secret); err != nil || h != (seal.Header{KeyVersion: 1, SecretID: secretID, CheckHost: b.CheckHost != ""}) {
+		if h, err := seal.ParseHeader(s.Secret); err != nil || h != (seal.Header{KeyVersion: 1, SecretID: secretID, CheckHostBound: b.CheckHost != ""}) {
 			t.Fatalf("header %+v, %v", h, err)
 		}
 	})
@@ -138,7 +138,7 @@ func TestPropertyOpenFailsForAnyChangedFieldOfTheCover(t *testing.T) {
 
 func TestPropertyNoTwoBindingsEncodeAlike(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		h := seal.Header{KeyVersion: 1, CheckHost: true}
+		h := seal.Header{KeyVersion: 1, CheckHostBound: true}
 		a, b := drawBinding(t, text().Draw(t, "tenant")), drawBinding(t, text().Draw(t, "tenant"))
 		if (a == b) != bytes.Equal(seal.EncodeBinding(a, h), seal.EncodeBinding(b, h)) {
 			t.Fatalf("%+v and %+v", a, b)
@@ -152,7 +152,7 @@ func FuzzBindingEncode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, a1, a2, a3, a4, a5, a6, a7, a8, a9, b1, b2, b3, b4, b5, b6, b7, b8, b9 string, v1, v2 uint32, c1, c2 bool) {
 		a := seal.Binding{Tenant: a1, IntegrationID: a2, Slug: a3, OwnerKind: a4, User: a5, Organization: a6, AuthMethod: a7, CheckHost: a8, CheckPlacement: a9}
 		b := seal.Binding{Tenant: b1, IntegrationID: b2, Slug: b3, OwnerKind: b4, User: b5, Organization: b6, AuthMethod: b7, CheckHost: b8, CheckPlacement: b9}
-		ha, hb := seal.Header{KeyVersion: v1, CheckHost: c1}, seal.Header{KeyVersion: v2, CheckHost: c2}
+		ha, hb := seal.Header{KeyVersion: v1, CheckHostBound: c1}, seal.Header{KeyVersion: v2, CheckHostBound: c2}
 		ea, eb := seal.EncodeBinding(a, ha), seal.EncodeBinding(b, hb)
 		if !c1 {
 			a.CheckHost, a.CheckPlacement = "", ""

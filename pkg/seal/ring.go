@@ -280,14 +280,16 @@ func (r *Ring) get(ctx context.Context, id entryID, load loader) (held, error) {
 	if v, err, ok := r.cached(id); ok {
 		return v, err
 	}
-	done := r.join(ctx, id, load)
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-r.cfg.Reserve))
 		defer cancel()
 	}
+	if err := ctx.Err(); err != nil {
+		return held{}, fmt.Errorf("%w: no time left to unwrap: %w", ErrUnavailable, err)
+	}
 	select {
-	case res := <-done:
+	case res := <-r.join(ctx, id, load):
 		v, _ := res.Val.(held)
 		return v, res.Err
 	case <-ctx.Done():

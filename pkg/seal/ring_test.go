@@ -197,10 +197,10 @@ func TestF18_FiveHundredConcurrentUsesOfAColdTenantAreOneUnwrap(t *testing.T) {
 	s := x.seal()
 	calls := x.wrapper.Unwraps()
 	release, asked := make(chan struct{}), make(chan struct{})
-	x.wrapper.On(func(_ context.Context, real func() ([]byte, error)) ([]byte, error) {
+	x.wrapper.On(func(_ context.Context, unwrap func() ([]byte, error)) ([]byte, error) {
 		close(asked)
 		<-release
-		return real()
+		return unwrap()
 	})
 	leader, leave := context.WithCancel(t.Context())
 	left := make(chan error)
@@ -487,8 +487,8 @@ func TestRecallKnowsOnlyTenantsWhoseKeyIsInMemory(t *testing.T) {
 	}
 }
 
-func TestACallerIsToldBeforeHisDeadline(t *testing.T) {
-	x := newTenant(t, func(c *seal.Config) { c.Reserve = time.Hour })
+func TestF54_ACallerIsToldBeforeHisDeadline(t *testing.T) {
+	x := newTenant(t, func(c *seal.Config) { c.Reserve = time.Hour - 50*time.Millisecond })
 	x.wrapper.On(func(ctx context.Context, _ func() ([]byte, error)) ([]byte, error) {
 		<-ctx.Done()
 		return nil, fmt.Errorf("%w: %w", seal.ErrUnavailable, ctx.Err())
@@ -503,13 +503,25 @@ func TestACallerIsToldBeforeHisDeadline(t *testing.T) {
 	}
 }
 
+func TestF54_NothingIsReadOrUnwrappedWithoutTimeLeft(t *testing.T) {
+	x := newTenant(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)
+	defer cancel()
+	if _, err := x.open(ctx, 1); !errors.Is(err, seal.ErrUnavailable) {
+		t.Fatalf("got %v", err)
+	}
+	if x.wrapper.Unwraps() != 0 || x.reads != 0 {
+		t.Fatal("it began what it could not finish")
+	}
+}
+
 func TestAFlightThatWasFrozenWithTheProcessIsNotJoined(t *testing.T) {
 	x := newTenant(t)
 	asked, thaw := make(chan struct{}), make(chan struct{})
-	x.wrapper.On(func(_ context.Context, real func() ([]byte, error)) ([]byte, error) {
+	x.wrapper.On(func(_ context.Context, unwrap func() ([]byte, error)) ([]byte, error) {
 		close(asked)
 		<-thaw
-		return real()
+		return unwrap()
 	})
 	frozen := make(chan error)
 	go func() {
@@ -535,9 +547,9 @@ func TestAFlightThatWasFrozenWithTheProcessIsNotJoined(t *testing.T) {
 
 func TestAnAnswerThatCameWhileTheClockJumpedIsAskedForAgain(t *testing.T) {
 	x := newTenant(t)
-	jump := func(_ context.Context, real func() ([]byte, error)) ([]byte, error) {
+	jump := func(_ context.Context, unwrap func() ([]byte, error)) ([]byte, error) {
 		x.clock.step(-time.Hour, 0)
-		return real()
+		return unwrap()
 	}
 	x.wrapper.On(jump)
 	x.opening(1)
@@ -606,9 +618,9 @@ func TestAnIdleRingForgetsByItself(t *testing.T) {
 
 func TestManyCallersOfManyTenantsInASmallCacheGetTheirOwnKeys(t *testing.T) {
 	x := newTenant(t, func(c *seal.Config) { c.Size = 3 })
-	var tenants []*tenant
-	var want [][]byte
-	for i := range 8 {
+	const n = 8
+	tenants, want := make([]*tenant, 0, n), make([][]byte, 0, n)
+	for i := range n {
 		y := x.other(fmt.Sprintf("tenant-%d", i))
 		tenants, want = append(tenants, y), append(want, y.ingest().MAC("use"))
 	}

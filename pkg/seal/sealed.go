@@ -81,10 +81,10 @@ func kem() hpke.KEM { return hpke.DHKEM(ecdh.X25519()) }
 type Header struct {
 	KeyVersion uint32
 	SecretID   SecretID
-	// CheckHost says that the check's host and placement were set, and so
+	// CheckHostBound says that the check's host and placement were set, and so
 	// bound, when the secret was sealed. A secret without may be vended but
 	// must never be sent to a check.
-	CheckHost bool
+	CheckHostBound bool
 }
 
 // ParseHeader reads the header of a sealed secret and checks its form. Every
@@ -104,9 +104,9 @@ func ParseHeader(sealed []byte) (Header, error) {
 		return Header{}, fmt.Errorf("%w: flags %#02x", ErrFormat, flags)
 	}
 	return Header{
-		KeyVersion: binary.BigEndian.Uint32(sealed[3:7]),
-		SecretID:   SecretID(sealed[7:23]),
-		CheckHost:  flags&flagCheckHost != 0,
+		KeyVersion:     binary.BigEndian.Uint32(sealed[3:7]),
+		SecretID:       SecretID(sealed[7:23]),
+		CheckHostBound: flags&flagCheckHost != 0,
 	}, nil
 }
 
@@ -115,7 +115,7 @@ func (h Header) append(b []byte) []byte {
 	b = binary.BigEndian.AppendUint16(b, kemX25519)
 	b = binary.BigEndian.AppendUint32(b, h.KeyVersion)
 	b = append(b, h.SecretID[:]...)
-	if h.CheckHost {
+	if h.CheckHostBound {
 		return append(b, flagCheckHost)
 	}
 	return append(b, 0)
@@ -135,7 +135,7 @@ func (b Binding) encode(h Header) []byte {
 	e.text(b.AuthMethod)
 	e.uint32(h.KeyVersion)
 	e = append(e, h.SecretID[:]...)
-	if !h.CheckHost {
+	if !h.CheckHostBound {
 		return append(e, 0)
 	}
 	e = append(e, 1)

@@ -283,10 +283,10 @@ func TestASecretSealedBeforeACheckHostWasSetOpensAndSaysSo(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantSecret(t, x.opening(1), x.binding(), cover(), s)
-	if h, err := seal.ParseHeader(s.Secret); err != nil || h.CheckHost || h.SecretID != secretID {
+	if h, err := seal.ParseHeader(s.Secret); err != nil || h.CheckHostBound || h.SecretID != secretID {
 		t.Fatalf("header %+v, %v", h, err)
 	}
-	if h, err := seal.ParseHeader(x.seal().Secret); err != nil || !h.CheckHost {
+	if h, err := seal.ParseHeader(x.seal().Secret); err != nil || !h.CheckHostBound {
 		t.Fatalf("header %+v, %v", h, err)
 	}
 }
@@ -334,7 +334,7 @@ func TestMACsOfOtherUsesPartsTenantsAndPurposesDiffer(t *testing.T) {
 	x := newTenant(t)
 	y := x.other("globex")
 	p := func(parts ...string) [][]byte {
-		var b [][]byte
+		b := make([][]byte, 0, len(parts))
 		for _, s := range parts {
 			b = append(b, []byte(s))
 		}
@@ -370,7 +370,7 @@ func TestF45_KeysNeverPrintTheirBytes(t *testing.T) {
 	x := newTenant(t)
 	ingest, opening := x.ingest(), x.opening(1)
 	raw := ingest.KeyBytes()
-	forms := []string{fmt.Sprintf("%x", raw), fmt.Sprint(raw), fmt.Sprintf("%#v", raw), string(raw)}
+	forms := []string{fmt.Sprintf("%x", raw), fmt.Sprintf("%v", raw), fmt.Sprintf("%#v", raw), string(raw)}
 	var log bytes.Buffer
 	for _, v := range []any{ingest, *ingest, opening, *opening} { //nolint:govet // copies are what is tested
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d", "%q"} {

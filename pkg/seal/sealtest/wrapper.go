@@ -29,8 +29,8 @@ type Wrapper struct {
 	always  Fault
 }
 
-// Fault stands in for one Unwrap. real does the unwrapping itself.
-type Fault func(ctx context.Context, real func() ([]byte, error)) ([]byte, error)
+// Fault stands in for one Unwrap. unwrap does the unwrapping itself.
+type Fault func(ctx context.Context, unwrap func() ([]byte, error)) ([]byte, error)
 
 // Fail is the fault that answers err.
 func Fail(err error) Fault {
@@ -39,8 +39,8 @@ func Fail(err error) Fault {
 
 // Answer is the fault that answers whatever edit makes of the plaintext.
 func Answer(edit func(plain []byte) []byte) Fault {
-	return func(_ context.Context, real func() ([]byte, error)) ([]byte, error) {
-		plain, err := real()
+	return func(_ context.Context, unwrap func() ([]byte, error)) ([]byte, error) {
+		plain, err := unwrap()
 		if err != nil {
 			return nil, err
 		}
@@ -119,7 +119,7 @@ func (w *Wrapper) Wrap(ctx context.Context, c seal.Context, plaintext []byte) ([
 	w.mu.Lock()
 	w.wraps++
 	w.mu.Unlock()
-	return w.aead.Seal(nil, nil, plaintext, c.Canonical()), nil
+	return w.aead.Seal(nil, nil, plaintext, c.Canonical()), nil //nolint:gosec // this AEAD draws its nonces itself
 }
 
 // Unwrap implements seal.Wrapper.
@@ -129,7 +129,7 @@ func (w *Wrapper) Unwrap(ctx context.Context, c seal.Context, blob []byte) ([]by
 		w.t.Error("sealtest: Unwrap without a deadline")
 	}
 	fault := w.count()
-	real := func() ([]byte, error) {
+	unwrap := func() ([]byte, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("%w: %w", seal.ErrUnavailable, err)
 		}
@@ -140,9 +140,9 @@ func (w *Wrapper) Unwrap(ctx context.Context, c seal.Context, blob []byte) ([]by
 		return plain, nil
 	}
 	if fault == nil {
-		return w.give(real())
+		return w.give(unwrap())
 	}
-	return w.give(fault(ctx, real))
+	return w.give(fault(ctx, unwrap))
 }
 
 func (w *Wrapper) count() Fault {
