@@ -1,13 +1,37 @@
 package bolt_test
 
 import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
+
+	"go.etcd.io/bbolt"
 
 	"keyvend/pkg/table"
 	"keyvend/pkg/table/bolt"
 	"keyvend/pkg/table/tabletest"
 )
+
+// writerEnv makes this test binary a process that writes to the file it names
+// until it is killed.
+const writerEnv = "KEYVEND_TEST_BOLT_WRITER"
+
+func TestMain(m *testing.M) {
+	if path := os.Getenv(writerEnv); path != "" {
+		if err := writeForever(path); err != nil {
+			fmt.Println("error", err)
+		}
+		os.Exit(1)
+	}
+	m.Run()
+}
 
 func open(t *testing.T, path string) *bolt.Table {
 	t.Helper()
@@ -19,12 +43,294 @@ func open(t *testing.T, path string) *bolt.Table {
 	return tb
 }
 
+func file(t *testing.T) string { return filepath.Join(t.TempDir(), "data") }
+
+func row(pk, sk string, revision int64) table.Item {
+	return table.Item{
+		Key:      table.Key{PK: pk, SK: sk},
+		Revision: revision,
+		Doc:      fmt.Appendf(nil, "%s %s %d", pk, sk, revision),
+		Index:    map[string]table.Key{tabletest.Index: {PK: "all", SK: pk + sk}},
+	}
+}
+
 func TestConformance(t *testing.T) {
-	tabletest.Run(t, func(t *testing.T) table.Table { return open(t, filepath.Join(t.TempDir(), "data")) })
+	tabletest.Run(t, func(t *testing.T) table.Table { return open(t, file(t)) })
 }
 
 func TestConformanceWithLaggingIndexes(t *testing.T) {
-	tabletest.Run(t, func(t *testing.T) table.Table {
-		return tabletest.Lag(open(t, filepath.Join(t.TempDir(), "data")))
-	})
+	tabletest.Run(t, func(t *testing.T) table.Table { return tabletest.Lag(open(t, file(t))) })
+}
+
+func TestWhatWasWrittenIsThereAfterReopening(t *testing.T) {
+	path := file(t)
+	first := open(t, path)
+	if err := first.Write(t.Context(), table.Put(row("p", "a", 1), table.Absent)); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	second := open(t, path)
+	found, err := second.Get(t.Context(), table.Key{PK: "p", SK: "a"})
+	if err != nil || len(found) != 1 {
+		t.Fatalf("found %v, %v", found, err)
+	}
+	page, err := second.Query(t.Context(), table.Query{Index: tabletest.Index, PK: "all", Limit: 10})
+	if err != nil || len(page.Items) != 1 {
+		t.Fatalf("index %v, %v", page, err)
+	}
+}
+
+func TestAFileInUseIsRefusedByName(t *testing.T) {
+	path := file(t)
+	open(t, path)
+	_, err := bolt.Open(path)
+	if !errors.Is(err, bolt.ErrInUse) || !strings.Contains(err.Error(), path) {
+		t.Fatalf("error = %v, want ErrInUse and the path", err)
+	}
+}
+
+func TestTheFileIsReadByItsOwnerOnly(t *testing.T) {
+	path := file(t)
+	open(t, path)
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatalf("mode %v, %v", info.Mode(), err)
+	}
+}
+
+func TestAFileOfAnotherFormatIsRefused(t *testing.T) {
+	path := file(t)
+	if err := open(t, path).Close(); err != nil {
+		t.Fatal(err)
+	}
+	change(t, path, "meta", "format", "2")
+	if _, err := bolt.Open(path); err == nil || !strings.Contains(err.Error(), "format") {
+		t.Fatalf("error = %v, want one about the format", err)
+	}
+	if _, err := bolt.Open(t.TempDir()); err == nil {
+		t.Fatal("a folder was opened as a file")
+	}
+}
+
+func TestADamagedRecordIsCorruptAndNotAbsent(t *testing.T) {
+	path := file(t)
+	first := open(t, path)
+	item := row("p", "a", 1)
+	if err := first.Write(t.Context(), table.Put(item, table.Absent), table.Put(row("p", "b", 1), table.Absent)); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	change(t, path, "items", "p\x00a", "\x01\x01\x09")
+	tb := open(t, path)
+	if found, err := tb.Get(t.Context(), item.Key); !errors.Is(err, table.ErrCorrupt) || found != nil {
+		t.Errorf("Get: %v, %v; want nothing and ErrCorrupt", found, err)
+	}
+	if page, err := tb.Query(t.Context(), table.Query{PK: "p", Limit: 10}); !errors.Is(err, table.ErrCorrupt) || page.Items != nil {
+		t.Errorf("Query: %v, %v; want nothing and ErrCorrupt", page, err)
+	}
+	if err := tb.Write(t.Context(), table.Put(item, table.Absent)); !errors.Is(err, table.ErrCorrupt) {
+		t.Errorf("Write: %v, want ErrCorrupt", err)
+	}
+	if _, err := tb.Get(t.Context(), table.Key{PK: "p", SK: "b"}); err != nil {
+		t.Errorf("its neighbour: %v", err)
+	}
+}
+
+// change writes one entry of the file behind the engine's back.
+func change(t *testing.T, path, bucket, key, value string) {
+	t.Helper()
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error { return tx.Bucket([]byte(bucket)).Put([]byte(key), []byte(value)) })
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAClosedTableIsUnavailable(t *testing.T) {
+	tb := open(t, file(t))
+	var wg sync.WaitGroup
+	for n := range 8 {
+		wg.Go(func() {
+			for i := int64(1); ; i++ {
+				err := tb.Write(t.Context(), table.Put(row("p", fmt.Sprint(n, ".", i), i), table.Absent))
+				if errors.Is(err, table.ErrUnavailable) {
+					return
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	if err := tb.Close(); err != nil {
+		t.Fatal(err)
+	}
+	wg.Wait()
+	if _, err := tb.Get(t.Context(), table.Key{PK: "p", SK: "a"}); !errors.Is(err, table.ErrUnavailable) {
+		t.Errorf("Get: %v, want ErrUnavailable", err)
+	}
+	if err := tb.Close(); err != nil {
+		t.Errorf("the second Close: %v", err)
+	}
+}
+
+const (
+	killWriters = 4
+	killAfter   = 200 // acknowledged writes
+)
+
+// writeForever raises one row of each writer, together with a second one in the
+// same transaction, and prints each write once it was acknowledged.
+func writeForever(path string) error {
+	tb, err := bolt.Open(path)
+	if err != nil {
+		return err
+	}
+	failed := make(chan error)
+	for w := range killWriters {
+		go func() {
+			for n := int64(1); ; n++ {
+				condition := table.At(n - 1)
+				if n == 1 {
+					condition = table.Absent
+				}
+				err := tb.Write(context.Background(),
+					table.Put(row("p", fmt.Sprint("w", w), n), condition),
+					table.Put(row("q", fmt.Sprintf("w%d-%08d", w, n), n), table.Absent))
+				if err != nil {
+					failed <- err
+					return
+				}
+				fmt.Println("stored", w, n)
+			}
+		}()
+	}
+	return <-failed
+}
+
+func TestKillingAWriterLosesNothingThatWasAcknowledged(t *testing.T) {
+	path := file(t)
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), writerEnv+"="+path)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	acknowledged := map[int]int64{}
+	lines := 0
+	for scanner := bufio.NewScanner(out); scanner.Scan(); {
+		var w int
+		var n int64
+		if _, err := fmt.Sscanf(scanner.Text(), "stored %d %d", &w, &n); err != nil {
+			t.Errorf("the writer says %q", scanner.Text())
+			break
+		}
+		acknowledged[w] = n
+		// What still comes after the kill was acknowledged before it.
+		if lines++; lines == killAfter {
+			if err := cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait() // its error is that it was killed
+	if lines < killAfter {
+		t.Fatalf("%d writes were acknowledged, want at least %d", lines, killAfter)
+	}
+	tb := open(t, path)
+	total := int64(0)
+	for w, n := range acknowledged {
+		total += checkWriter(t, tb, w, n)
+	}
+	if got := countIndex(t, tb); got != total {
+		t.Errorf("the index holds %d items, want %d", got, total)
+	}
+}
+
+// checkWriter finds all of a writer's rows and returns their number.
+func checkWriter(t *testing.T, tb *bolt.Table, w int, acknowledged int64) int64 {
+	t.Helper()
+	k := table.Key{PK: "p", SK: fmt.Sprint("w", w)}
+	found, err := tb.Get(t.Context(), k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := found[k].Revision
+	// One more may be stored whose answer the kill cut off.
+	if n != acknowledged && n != acknowledged+1 {
+		t.Errorf("writer %d: revision %d, acknowledged %d", w, n, acknowledged)
+	}
+	rows := int64(0)
+	q := table.Query{PK: "q", Prefix: k.SK + "-", Limit: table.MaxPage}
+	for {
+		page, err := tb.Query(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows += int64(len(page.Items))
+		if q.After = page.After; q.After == "" {
+			break
+		}
+	}
+	if rows != n {
+		t.Errorf("writer %d: %d rows beside revision %d: half of a transaction", w, rows, n)
+	}
+	return rows + 1
+}
+
+func countIndex(t *testing.T, tb *bolt.Table) int64 {
+	t.Helper()
+	n := int64(0)
+	q := table.Query{Index: tabletest.Index, PK: "all", Limit: table.MaxPage}
+	for {
+		page, err := tb.Query(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n += int64(len(page.Items))
+		if q.After = page.After; q.After == "" {
+			return n
+		}
+	}
+}
+
+func BenchmarkWrite(b *testing.B) {
+	for _, writers := range []int{1, 16} {
+		b.Run(fmt.Sprint(writers, " writers"), func(b *testing.B) {
+			tb, err := bolt.Open(filepath.Join(b.TempDir(), "data"))
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer func() { _ = tb.Close() }()
+			work := make(chan int)
+			var wg sync.WaitGroup
+			for range writers {
+				wg.Go(func() {
+					for n := range work {
+						if err := tb.Write(b.Context(), table.Put(row("p", fmt.Sprint(n), 1), table.Absent)); err != nil {
+							b.Error(err)
+						}
+					}
+				})
+			}
+			for n := 0; b.Loop(); n++ {
+				work <- n
+			}
+			close(work)
+			wg.Wait()
+		})
+	}
 }
