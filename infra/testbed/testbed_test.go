@@ -5,8 +5,6 @@ import (
 	"testing"
 )
 
-func TestMain(m *testing.M) { Main(m) }
-
 func TestDynamoDBIsOnePerProcessAndAnswers(t *testing.T) {
 	a, b := DynamoDB(t), DynamoDB(t)
 	if a != b {
