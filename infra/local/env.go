@@ -59,7 +59,7 @@ func onlyOwnHosts(addr net.Addr, h http.Handler) http.Handler {
 }
 
 func banner(out io.Writer, base, dir string, addr net.Addr, d demo) {
-	fmt.Fprintf(out, `keyvend is running at %[1]s
+	_, _ = fmt.Fprintf(out, `keyvend is running at %[1]s
 
   NOT FOR PRODUCTION: the master key lies beside the data, in %[2]s
 
@@ -80,6 +80,6 @@ Try:
 Ctrl-C ends it; what was stored is there again at the next start.
 `, base, dir, d.APIKey, d.DashboardKey)
 	if tcp, ok := addr.(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
-		fmt.Fprintln(out, "\n  LOUD WARNING: this address can be reached from other machines.")
+		_, _ = fmt.Fprintln(out, "\n  LOUD WARNING: this address can be reached from other machines.")
 	}
 }

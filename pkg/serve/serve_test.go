@@ -176,7 +176,7 @@ func TestF46_APanicIsTheFixed500AndItsValueIsNowhere(t *testing.T) {
 func TestF46_NilMapAndHugeAllocationAreRecovered(t *testing.T) {
 	size := -1
 	for name, h := range map[string]http.HandlerFunc{
-		"nil map":    func(http.ResponseWriter, *http.Request) { var m map[string]int; m["a"] = 1 },
+		"nil map":    func(http.ResponseWriter, *http.Request) { var m map[string]int; m["a"] = 1 }, //nolint:staticcheck // the panic is the point
 		"allocation": func(http.ResponseWriter, *http.Request) { _ = make([]byte, size) },
 		"status 0":   func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(-3) },
 	} {

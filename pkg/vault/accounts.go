@@ -217,7 +217,7 @@ func again(ctx context.Context, rows Reader, v *Visit, decide func(*Visit) error
 // pause waits a random while, longer with each try, so that those who compete
 // for a row do not meet again.
 func pause(ctx context.Context, try int) error {
-	wait := time.Duration(rand.Int64N(int64(5*time.Millisecond) << min(try, 5)))
+	wait := time.Duration(rand.Int64N(int64(5*time.Millisecond) << min(try, 5))) //nolint:gosec // spreads retries, keeps no secret
 	select {
 	case <-time.After(wait):
 		return nil

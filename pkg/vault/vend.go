@@ -121,7 +121,7 @@ func (d *Vender) open(ctx context.Context, v *Visit, a *account.Account) (secret
 	if err != nil {
 		return secret.Text{}, sealFault(err)
 	}
-	key := v.Unlocked.Opening
+	key := v.Opening
 	if header.KeyVersion != key.Version() {
 		if key, err = d.Keys.Opening(ctx, v.View.Tenant, header.KeyVersion); err != nil {
 			return secret.Text{}, sealFault(err)
