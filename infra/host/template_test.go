@@ -1,0 +1,506 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"keyvend/infra/host/cfn"
+	"keyvend/infra/host/iam"
+	"keyvend/infra/testbed"
+	"keyvend/pkg/api"
+)
+
+const root = "../.."
+
+func TestMain(m *testing.M) { testbed.Main(m) }
+
+func load(t *testing.T) *cfn.Template {
+	t.Helper()
+	template, err := cfn.Load(filepath.Join(root, "template.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return template
+}
+
+const (
+	tableARN = "arn:aws:dynamodb:eu-central-1:123456789012:table/keyvend"
+	keyARN   = "arn:aws:kms:eu-central-1:123456789012:key/k"
+)
+
+func values(parameters map[string]string) cfn.Values {
+	return cfn.Values{
+		Parameters: parameters,
+		Pseudo: map[string]string{
+			"AWS::AccountId": "123456789012", "AWS::Partition": "aws", "AWS::Region": "eu-central-1",
+			"AWS::StackName": "keyvend", "AWS::URLSuffix": "amazonaws.com",
+		},
+		Attribute: func(logical, attribute string) (string, error) {
+			switch {
+			case logical == "Table" && attribute == "Arn":
+				return tableARN, nil
+			case logical == "SealingKey" && attribute == "Arn":
+				return keyARN, nil
+			case attribute == "Arn":
+				return "arn:local:" + logical, nil
+			default:
+				return "local-" + logical, nil
+			}
+		},
+	}
+}
+
+func functions(t *testing.T) map[string]cfn.Function {
+	t.Helper()
+	list, err := load(t).Functions(values(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]cfn.Function{}
+	for _, f := range list {
+		all[f.Name] = f
+	}
+	return all
+}
+
+func folders(t *testing.T) []string {
+	t.Helper()
+	mains, err := filepath.Glob(filepath.Join(root, "functions", "*", "main.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, main := range mains {
+		names = append(names, filepath.Base(filepath.Dir(main)))
+	}
+	return names
+}
+
+func TestEveryFolderOfFunctionsIsOneResourceAndTheOtherWayRound(t *testing.T) {
+	var resources []string
+	for name := range functions(t) {
+		resources = append(resources, name)
+	}
+	slices.Sort(resources)
+	if !slices.Equal(resources, folders(t)) {
+		t.Errorf("resources %v, folders %v", resources, folders(t))
+	}
+}
+
+func TestEveryFunctionIsBuiltByItsMakefileTargetFromTheRoot(t *testing.T) {
+	template := load(t)
+	for _, id := range template.Named("AWS::Serverless::Function") {
+		f := template.Resources[id]
+		if cfn.Map(f.Attributes["Metadata"])["BuildMethod"] != "makefile" {
+			t.Errorf("%s: %v", id, f.Attributes["Metadata"])
+		}
+		if uri, own := f.Properties["CodeUri"]; own {
+			t.Errorf("%s has a CodeUri of its own: %v", id, uri)
+		}
+		make := exec.Command("make", "-n", "build-"+id, "ARTIFACTS_DIR=/artifacts")
+		make.Dir = root
+		out, err := make.CombinedOutput()
+		if err != nil || !strings.Contains(string(out), `-o "/artifacts/bootstrap" ./functions/`+strings.ToLower(strings.TrimSuffix(id, "Function"))+"\n") {
+			t.Errorf("%s: %v: %s", id, err, out)
+		}
+	}
+}
+
+func TestEachBuiltBootstrapIsItsOwnFunction(t *testing.T) {
+	out := t.TempDir()
+	for _, id := range load(t).Named("AWS::Serverless::Function") {
+		build := exec.Command("make", "build-"+id, "ARTIFACTS_DIR="+filepath.Join(out, id), "LAMBDA_ARCH=arm64")
+		build.Dir = root
+		if output, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", id, err, output)
+		}
+		info, err := exec.Command("go", "version", "-m", filepath.Join(out, id, "bootstrap")).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := "path\tkeyvend/functions/" + strings.ToLower(strings.TrimSuffix(id, "Function")) + "\n"
+		for _, line := range []string{want, "GOARCH=arm64\n", "CGO_ENABLED=0\n", "-tags=lambda.norpc\n", "-trimpath=true\n"} {
+			if !strings.Contains(string(info), line) {
+				t.Errorf("%s: no %q in\n%s", id, line, info)
+			}
+		}
+	}
+}
+
+func TestRoutesOfTheTemplateAreThoseOfTheAPI(t *testing.T) {
+	served := map[string][]string{}
+	for name, patterns := range api.Routes() {
+		for _, pattern := range patterns {
+			served[name] = append(served[name], "ANY "+pattern)
+		}
+	}
+	served["providers"] = append(served["providers"], "$default")
+	for name, f := range functions(t) {
+		want := slices.Clone(served[name])
+		slices.Sort(want)
+		want = slices.Compact(want)
+		got := slices.Clone(f.Routes)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s\ntemplate %v\napi      %v", name, got, want)
+		}
+		delete(served, name)
+	}
+	if len(served) > 0 {
+		t.Errorf("served by no function: %v", served)
+	}
+}
+
+func TestTriggersTimeoutsAndMemory(t *testing.T) {
+	for name, f := range functions(t) {
+		isHTTP := len(f.Routes) > 0
+		switch name {
+		case "providers", "keys", "vend":
+			if !isHTTP || len(f.Schedules) > 0 || f.Timeout != 10*time.Second {
+				t.Errorf("%s: %+v", name, f)
+			}
+		case "sweep":
+			if isHTTP || !slices.Equal(f.Schedules, []time.Duration{time.Minute}) || f.Timeout != 60*time.Second {
+				t.Errorf("%s: %+v", name, f)
+			}
+		case "tenants":
+			if isHTTP || len(f.Schedules) > 0 {
+				t.Errorf("tenants has a trigger: %+v", f)
+			}
+		default:
+			t.Errorf("%s: nobody says what it is", name)
+		}
+		for _, variable := range []string{"KEYVEND_TABLE", "KEYVEND_KMS_KEY", "KEYVEND_ENVIRONMENT", "KEYVEND_KEY_CACHE_SECONDS"} {
+			if f.Environment[variable] == "" {
+				t.Errorf("%s: no %s", name, variable)
+			}
+		}
+	}
+}
+
+// policy is what a function's role may do, and the document it comes from.
+func policy(t *testing.T, name string) (role string, statements []iam.Statement) {
+	t.Helper()
+	template := load(t)
+	f, ok := functions(t)[name]
+	if !ok {
+		t.Fatalf("no function %s", name)
+	}
+	properties, err := template.Properties(f.Role, values(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if managed, ok := properties["ManagedPolicyArns"]; ok {
+		t.Errorf("%s: managed policies %v", name, managed)
+	}
+	for _, p := range cfn.List(properties["Policies"]) {
+		part, err := iam.Statements(cfn.Map(p)["PolicyDocument"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		statements = append(statements, part...)
+	}
+	return "arn:local:" + f.Role, statements
+}
+
+func keyPolicy(t *testing.T) []iam.Statement {
+	t.Helper()
+	properties, err := load(t).Properties("SealingKey", values(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	statements, err := iam.Statements(properties["KeyPolicy"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return statements
+}
+
+// letters are all first letters of partition keys that there are or will be.
+const letters = "TFPKIUOJCERLS"
+
+// cells is the table of functions: first letters of what each may do.
+var cells = map[string]struct {
+	read, put, remove, list string // list: partitions of the index
+	unwrap, wrap            string // purposes
+}{
+	"providers": {read: "TFKIOU", put: "IJU", remove: "IJU", unwrap: "ingest"},
+	"keys":      {read: "TFKIOU", put: "U", remove: "U", unwrap: "ingest"},
+	"vend":      {read: "TFKIOUP", unwrap: "seal"},
+	"sweep":     {read: "JU", put: "J", remove: "JU", list: "JU"},
+	"tenants":   {read: "TFPK", put: "TFPK", remove: "TFPK", list: "TK", unwrap: "ingest seal", wrap: "ingest seal"},
+}
+
+func TestEachFunctionMayTouchItsOwnPartitionsAndNoOthers(t *testing.T) {
+	for name := range functions(t) {
+		cell, ok := cells[name]
+		if !ok {
+			t.Errorf("%s is not in the table", name)
+			continue
+		}
+		role, statements := policy(t, name)
+		may := func(action, resource string, partitions ...string) bool {
+			c := iam.Call{Principal: role, Action: "dynamodb:" + action, Resource: resource, Context: map[string][]string{}}
+			if len(partitions) > 0 {
+				c.Context["dynamodb:LeadingKeys"] = partitions
+			}
+			return iam.Allowed(statements, c)
+		}
+		for _, letter := range letters {
+			pk := string(letter) + "#tenant_1"
+			for action, allowed := range map[string]string{
+				"GetItem": cell.read, "BatchGetItem": cell.read, "Query": cell.read,
+				"PutItem": cell.put, "ConditionCheckItem": cell.put, "DeleteItem": cell.remove,
+				"UpdateItem": "", "BatchWriteItem": "", "Scan": "", "PartiQLSelect": "", "PartiQLUpdate": "", "PartiQLDelete": "", "DeleteTable": "", "ExportTableToPointInTime": "",
+			} {
+				if got, want := may(action, tableARN, pk), strings.ContainsRune(allowed, letter); got != want {
+					t.Errorf("%s %s %s: %v", name, action, pk, got)
+				}
+				// One foreign row among its own spoils the call.
+				if allowed != "" && !strings.ContainsRune(allowed, letter) && may(action, tableARN, allowed[:1]+"#tenant_1", pk) {
+					t.Errorf("%s %s of its own and %s", name, action, pk)
+				}
+			}
+			if got, want := may("Query", tableARN+"/index/list", pk), strings.ContainsRune(cell.list, letter); got != want {
+				t.Errorf("%s Query list %s: %v", name, pk, got)
+			}
+		}
+		for _, action := range []string{"Scan", "Query", "GetItem", "PutItem", "DeleteItem"} {
+			if may(action, tableARN) || may(action, tableARN+"/index/list") {
+				t.Errorf("%s may %s without a partition key", name, action)
+			}
+		}
+	}
+}
+
+func TestRolesNameEveryActionNeverScanAndGuardAgainstMissingKeys(t *testing.T) {
+	for name := range functions(t) {
+		_, statements := policy(t, name)
+		for _, s := range statements {
+			guarded, limited := false, false
+			for _, c := range s.Conditions {
+				guarded = guarded || c.Operator == "Null" && c.Key == "dynamodb:LeadingKeys" && slices.Equal(c.Values, []string{"false"})
+				limited = limited || c.Operator == "ForAllValues:StringLike" && c.Key == "dynamodb:LeadingKeys"
+			}
+			for _, action := range s.Actions {
+				if strings.Contains(action, "*") || strings.HasSuffix(action, ":Scan") {
+					t.Errorf("%s/%s: %s", name, s.Sid, action)
+				}
+				switch service, _, _ := strings.Cut(action, ":"); service {
+				case "dynamodb":
+					if !guarded || !limited {
+						t.Errorf("%s/%s: %s without prefixes or without the Null guard", name, s.Sid, action)
+					}
+				case "logs":
+				default:
+					t.Errorf("%s/%s: %s; only the sealing key's own policy speaks of it", name, s.Sid, action)
+				}
+			}
+			for _, resource := range s.Resources {
+				if strings.Contains(resource, "*") {
+					t.Errorf("%s/%s: resource %s", name, s.Sid, resource)
+				}
+			}
+		}
+	}
+}
+
+func TestVendHoldsNoActionThatWrites(t *testing.T) {
+	_, statements := policy(t, "vend")
+	var actions []string
+	for _, s := range statements {
+		actions = append(actions, s.Actions...)
+	}
+	slices.Sort(actions)
+	if want := []string{"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query", "logs:CreateLogStream", "logs:PutLogEvents"}; !slices.Equal(actions, want) {
+		t.Errorf("%v", actions)
+	}
+}
+
+func TestEachFunctionMayUnwrapItsOwnPurposesAndNoOthers(t *testing.T) {
+	statements := keyPolicy(t)
+	may := func(principal, action, purpose string) bool {
+		c := iam.Call{Principal: principal, Action: action, Resource: keyARN, Context: map[string][]string{"aws:PrincipalArn": {principal}}}
+		if purpose != "" {
+			c.Context["kms:EncryptionContext:purpose"] = []string{purpose}
+		}
+		return iam.Allowed(statements, c)
+	}
+	principals := map[string]string{"the account": "arn:aws:iam::123456789012:root", "somebody": "arn:aws:iam::123456789012:role/admin"}
+	for name := range functions(t) {
+		principals[name], _ = policy(t, name)
+	}
+	for name, principal := range principals {
+		cell := cells[name]
+		for _, purpose := range []string{"ingest", "seal", "session", "other", ""} {
+			if got, want := may(principal, "kms:Decrypt", purpose), slices.Contains(strings.Fields(cell.unwrap), purpose); got != want {
+				t.Errorf("%s Decrypt %q: %v", name, purpose, got)
+			}
+			if got, want := may(principal, "kms:Encrypt", purpose), slices.Contains(strings.Fields(cell.wrap), purpose); got != want {
+				t.Errorf("%s Encrypt %q: %v", name, purpose, got)
+			}
+			for _, action := range []string{"kms:ReEncryptFrom", "kms:ReEncryptTo", "kms:GenerateDataKey", "kms:CreateGrant"} {
+				if may(principal, action, purpose) {
+					t.Errorf("%s may %s", name, action)
+				}
+			}
+		}
+	}
+}
+
+func TestStatementsOfTheSealingKeyNameTheirPurposes(t *testing.T) {
+	cryptographic := []string{"kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt", "kms:GenerateDataKey", "kms:GenerateMac", "kms:Sign", "kms:CreateGrant"}
+	for _, s := range keyPolicy(t) {
+		for _, action := range s.Actions {
+			if strings.Contains(action, "*") {
+				t.Errorf("%s: %s", s.Sid, action)
+			}
+			if !slices.ContainsFunc(cryptographic, func(c string) bool { return strings.HasPrefix(action, c) }) {
+				continue
+			}
+			if !slices.ContainsFunc(s.Conditions, func(c iam.Condition) bool { return c.Key == "kms:EncryptionContext:purpose" }) {
+				t.Errorf("%s: %s without a purpose", s.Sid, action)
+			}
+		}
+	}
+}
+
+// Grants and later additions cannot get around a denial.
+func TestTheSealingKeyDeniesEvenWhatAnotherStatementAllows(t *testing.T) {
+	open := append(keyPolicy(t), iam.Statement{Effect: "Allow", Actions: []string{"kms:*"}, Resources: []string{"*"}, Principals: []string{"*"}})
+	for _, purpose := range []string{"ingest", "seal", "other"} {
+		for _, action := range []string{"kms:Encrypt", "kms:Decrypt"} {
+			principal := "arn:aws:iam::123456789012:role/admin"
+			c := iam.Call{Principal: principal, Action: action, Resource: keyARN, Context: map[string][]string{
+				"aws:PrincipalArn": {principal}, "kms:EncryptionContext:purpose": {purpose},
+			}}
+			if iam.Allowed(open, c) {
+				t.Errorf("%s %s", action, purpose)
+			}
+		}
+	}
+}
+
+func TestTheTableAndTheKeyOutliveTheStackAndAreProtected(t *testing.T) {
+	template := load(t)
+	for _, id := range []string{"Table", "SealingKey"} {
+		for _, policy := range []string{"DeletionPolicy", "UpdateReplacePolicy"} {
+			if template.Resources[id].Attributes[policy] != "Retain" {
+				t.Errorf("%s: %s %v", id, policy, template.Resources[id].Attributes[policy])
+			}
+		}
+	}
+	table, err := template.Properties("Table", values(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if table["BillingMode"] != "PAY_PER_REQUEST" || table["DeletionProtectionEnabled"] != "true" ||
+		cfn.Map(table["PointInTimeRecoverySpecification"])["PointInTimeRecoveryEnabled"] != true {
+		t.Errorf("%v", table)
+	}
+	if _, own := table["SSESpecification"]; own {
+		t.Error("a KMS key for the table without being asked")
+	}
+	table, err = template.Properties("Table", values(map[string]string{"TableKmsKeyArn": "arn:k", "DeletionProtection": "false"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfn.Map(table["SSESpecification"])["KMSMasterKeyId"] != "arn:k" || table["DeletionProtectionEnabled"] != "false" {
+		t.Errorf("%v", table)
+	}
+	key, err := template.Properties("SealingKey", values(nil))
+	if err != nil || key["EnableKeyRotation"] != true {
+		t.Errorf("%v %v", key["EnableKeyRotation"], err)
+	}
+}
+
+func TestF45_TheAccessLogHoldsNeitherHeadersNorBodiesNorPathsNorQueries(t *testing.T) {
+	properties, err := load(t).Properties("Api", values(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	format := fmt.Sprint(cfn.Map(properties["AccessLogSettings"])["Format"])
+	for _, forbidden := range []string{"authorizer", "header", "body", "$context.path", "$context.requestOverride", "userAgent", "query"} {
+		if strings.Contains(strings.ToLower(format), strings.ToLower(forbidden)) {
+			t.Errorf("%s in %s", forbidden, format)
+		}
+	}
+	if !strings.Contains(format, "$context.requestId") {
+		t.Errorf("no request id in %s", format)
+	}
+	if _, cors := properties["CorsConfiguration"]; cors {
+		t.Error("preflights are the functions' to answer")
+	}
+	throttle := cfn.Map(properties["DefaultRouteSettings"])
+	if throttle["ThrottlingRateLimit"] == nil || throttle["ThrottlingBurstLimit"] == nil {
+		t.Errorf("no throttle: %v", throttle)
+	}
+}
+
+func TestEveryFunctionHasALogGroupAnAlarmFilterAndAnErrorAlarm(t *testing.T) {
+	template := load(t)
+	logGroups := map[string]bool{}
+	for _, id := range template.Named("AWS::Logs::LogGroup") {
+		p, err := template.Properties(id, values(nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p["RetentionInDays"] == nil {
+			t.Errorf("%s keeps logs for ever", id)
+		}
+		logGroups["local-"+id] = true
+	}
+	filtered, watched := map[any]bool{}, map[any]bool{}
+	for _, id := range template.Named("AWS::Logs::MetricFilter") {
+		p, _ := template.Properties(id, values(nil))
+		if p["FilterPattern"] == `{ $.alarm = "*" }` {
+			filtered[p["LogGroupName"]] = true
+		}
+	}
+	for _, id := range template.Named("AWS::CloudWatch::Alarm") {
+		p, err := template.Properties(id, values(map[string]string{"AlarmTopicArn": "arn:topic"}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(cfn.Strings(p["AlarmActions"]), []string{"arn:topic"}) {
+			t.Errorf("%s tells nobody: %v", id, p["AlarmActions"])
+		}
+		for _, d := range cfn.List(p["Dimensions"]) {
+			watched[cfn.Map(d)["Value"]] = true
+		}
+	}
+	for _, id := range template.Named("AWS::Serverless::Function") {
+		p, err := template.Properties(id, values(nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		group := cfn.Map(p["LoggingConfig"])["LogGroup"]
+		if !logGroups[fmt.Sprint(group)] || !filtered[group] || !watched["local-"+id] {
+			t.Errorf("%s: log group %v, filtered %v, watched %v", id, group, filtered[group], watched["local-"+id])
+		}
+	}
+}
+
+func TestTheTemplateIsValidForSAM(t *testing.T) {
+	validate := exec.Command(testbed.Tool(t, "sam/bin/sam"), "validate", "--lint")
+	validate.Dir = root
+	validate.Env = append(os.Environ(), "SAM_CLI_TELEMETRY=0")
+	if out, err := validate.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func TestTheCommandSaysWhatIsMissing(t *testing.T) {
+	var log bytes.Buffer
+	for _, args := range [][]string{{}, {"-dynamodb", "http://127.0.0.1:1"}, {"-unknown"}} {
+		if err := run(t.Context(), args, &log, &log); err == nil {
+			t.Errorf("%v: no error", args)
+		}
+	}
+}
