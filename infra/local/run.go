@@ -69,6 +69,7 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	if err := env.write(base, demo); err != nil {
 		return err
 	}
+	defer env.remove() //nolint:errcheck // the next start removes it too
 	banner(out, base, o.dir, listener.Addr(), demo)
 	return <-served
 }
