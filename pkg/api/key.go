@@ -3,7 +3,6 @@ package api
 import (
 	"strings"
 
-	"keyvend/pkg/ident"
 	"keyvend/pkg/seal"
 	"keyvend/pkg/secret"
 	"keyvend/pkg/vault"
@@ -20,7 +19,7 @@ const (
 // and inside an integration.
 type keyBody struct {
 	UserID         string            `json:"user_id"`
-	OrganizationID string            `json:"organization_id"`
+	OrganizationID *string           `json:"organization_id"`
 	Secret         string            `json:"secret"`
 	Config         map[string]string `json:"config"`
 	Metadata       map[string]string `json:"metadata"`
@@ -126,9 +125,9 @@ func (in *addKey) decode(r *request) (vault.Target, error) {
 
 // ownerBody names whose account is meant.
 type ownerBody struct {
-	UserID          string `json:"user_id"`
-	OrganizationID  string `json:"organization_id"`
-	ConnectionOwner string `json:"connection_owner"`
+	UserID          string  `json:"user_id"`
+	OrganizationID  *string `json:"organization_id"`
+	ConnectionOwner string  `json:"connection_owner"`
 }
 
 func (in *ownerBody) decode(r *request) (target vault.Target, err error) {
@@ -139,7 +138,8 @@ func (in *ownerBody) decode(r *request) (target vault.Target, err error) {
 		return target, err
 	}
 	target.Slug = r.slug()
-	return target, owner(&target, in.UserID, in.OrganizationID)
+	err = owner(&target, in.UserID, in.OrganizationID)
+	return target, err
 }
 
 // ownerPath names whose account is meant in the path and the query.
@@ -151,9 +151,11 @@ func (in *ownerPath) decode(r *request) (target vault.Target, err error) {
 		return target, err
 	}
 	target.Slug = r.slug()
-	organization := q.Get("organization_id")
-	if q.Has("organization_id") && organization == "" {
-		return target, ident.CheckOrganization("")
+	var organization *string
+	if q.Has("organization_id") {
+		sent := q.Get("organization_id")
+		organization = &sent
 	}
-	return target, owner(&target, r.values["user_id"], organization)
+	err = owner(&target, r.values["user_id"], organization)
+	return target, err
 }

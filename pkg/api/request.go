@@ -107,18 +107,17 @@ func (r *request) remember() (vault.Request, error) {
 	return vault.Request{IdempotencyKey: key, Method: r.Method, Path: r.URL.Path, Body: r.raw}, nil
 }
 
-// owner checks who an account is asked for. An organization of "" is none.
-func owner(target *vault.Target, user, organization string) error {
+// owner checks who an account is asked for; a nil organization is none.
+func owner(target *vault.Target, user string, organization *string) error {
 	if err := ident.CheckUser(user); err != nil {
 		return err
 	}
-	if organization != "" {
-		if err := ident.CheckOrganization(organization); err != nil {
-			return err
-		}
+	target.User = user
+	if organization == nil {
+		return nil
 	}
-	target.User, target.Organization = user, organization
-	return nil
+	target.Organization = *organization
+	return ident.CheckOrganization(*organization)
 }
 
 // userOwned refuses what asks for an organization's own account.
@@ -150,7 +149,7 @@ func (r *request) page(prefix string) (page, error) {
 	if text := q.Get("limit"); q.Has("limit") {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 || n > 100 {
-			return p, invalid("limit", "out_of_range", "limit is a number from 1 to 100.")
+			return p, badParameter("limit", "out_of_range", "limit is a number from 1 to 100.")
 		}
 		p.Limit = n
 	}
@@ -159,22 +158,31 @@ func (r *request) page(prefix string) (page, error) {
 		p.Order = orderDesc
 	case orderAsc, orderDesc, orderNormal:
 	default:
-		return p, invalid("order", "unknown_value", "order is asc, desc or normal.")
+		return p, badParameter("order", "unknown_value", "order is asc, desc or normal.")
 	}
 	if p.Before != "" && p.After != "" {
-		return p, invalid("before", "exclusive", "before and after exclude each other.")
+		return p, badParameter("before", "exclusive", "before and after exclude each other.")
 	}
 	for field, cursor := range map[string]string{"before": p.Before, "after": p.After} {
 		if _, ok := ident.Parse(prefix, cursor); cursor != "" && !ok {
-			return p, invalid(field, "invalid_cursor", field+" is the id of an object of this list, like "+prefix+"01….")
+			return p, badParameter(field, "invalid_cursor", field+" is the id of an object of this list, like "+prefix+"01….")
 		}
 	}
 	return p, nil
 }
 
-// invalid is a 422 about one field.
+// invalid is a 422 about one field of the body.
 func invalid(field, code, message string) error {
-	e := fault.New(fault.Invalid, "unprocessable_entity", message)
+	return wrong("unprocessable_entity", field, code, message)
+}
+
+// badParameter is a 422 about one parameter of the query.
+func badParameter(field, code, message string) error {
+	return wrong("invalid_request_parameters", field, code, message)
+}
+
+func wrong(kind, field, code, message string) error {
+	e := fault.New(fault.Invalid, kind, message)
 	e.Details = []fault.Detail{{Code: code, Field: field, Message: message}}
 	return e
 }
