@@ -83,7 +83,8 @@ func parse(args []string) (operator.Request, error) {
 	case r.Action == operator.ListTenants && len(args) == 0:
 	case r.Action == operator.IssueAPIKey && (len(args) == 3 || len(args) == 4):
 		r.Tenant, r.Name, r.Scopes = args[0], args[1], strings.Split(args[2], ",")
-		return r, expiry(&r, args[3:])
+		err := expiry(&r, args[3:])
+		return r, err
 	case r.Action == operator.ListAPIKeys && len(args) == 1:
 		r.Tenant = args[0]
 	case r.Action == operator.RevokeAPIKey && len(args) == 2:
