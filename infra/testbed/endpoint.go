@@ -241,14 +241,18 @@ func (x *Exchange) forward(body []byte) (*Answer, error) {
 	return &Answer{Status: resp.StatusCode, Header: resp.Header, Body: answer}, nil
 }
 
-// Wait returns after d, or at once when the caller has gone or the test ends.
-func (x *Exchange) Wait(d time.Duration) {
+// Wait returns true after d, and false at once when the caller has gone or the
+// test ends.
+func (x *Exchange) Wait(d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		return true
 	case <-x.Request.Context().Done():
+		return false
 	case <-x.endpoint.ended:
+		return false
 	}
 }
 
@@ -361,17 +365,31 @@ func SlowBody(d time.Duration) Fault {
 		w.Header().Set("Content-Length", strconv.Itoa(len(a.Body)))
 		w.WriteHeader(a.Status)
 		_ = http.NewResponseController(w).Flush()
-		x.Wait(d)
-		_, _ = w.Write(a.Body)
+		if x.Wait(d) {
+			_, _ = w.Write(a.Body)
+		}
 	}
 }
 
-// Delay waits for d before it hands the call on.
+// Delay waits for d before it hands the call on, which it does not when the
+// caller has gone by then.
 func Delay(d time.Duration) Fault {
 	return func(w http.ResponseWriter, x *Exchange) {
-		x.Wait(d)
-		Forward(w, x)
+		if x.Wait(d) {
+			Forward(w, x)
+		} else {
+			reset(w)
+		}
 	}
+}
+
+// Hang never answers; nothing is stored.
+func Hang(w http.ResponseWriter, x *Exchange) {
+	select {
+	case <-x.Request.Context().Done():
+	case <-x.endpoint.ended:
+	}
+	reset(w)
 }
 
 // Edit hands the call on and lets edit change the answer's JSON object: items

@@ -1,6 +1,7 @@
 package testbed
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -112,6 +113,35 @@ func TestResetIsAReset(t *testing.T) {
 	e.On("Do", Reset)
 	if _, _, _, err := ask(t, e.URL, "Do", "{}"); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("error = %v", err)
+	}
+}
+
+func TestACallerThatHangsUpEndsTheWaitOfItsCall(t *testing.T) {
+	for name, fault := range map[string]Fault{"Hang": Hang, "Delay": Delay(time.Hour)} {
+		upstream := newEcho(t)
+		e := NewEndpoint(t, upstream.URL)
+		e.On("Do", fault)
+		ctx, cancel := context.WithCancel(t.Context())
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, e.URL, strings.NewReader("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Amz-Target", "Service.Do")
+		answered := make(chan error)
+		go func() {
+			_, err := http.DefaultClient.Do(req) //nolint:bodyclose // there is no answer
+			answered <- err
+		}()
+		for e.Calls("Do") == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		cancel()
+		if err := <-answered; err == nil {
+			t.Errorf("%s: answered", name)
+		}
+		if upstream.count() != 0 {
+			t.Errorf("%s: handed on", name)
+		}
 	}
 }
 
