@@ -13,34 +13,45 @@ import (
 const redacted = "[redacted]"
 
 // Text is a secret text. The zero value is empty.
-type Text struct{ b []byte }
+type Text struct {
+	// The content is behind a function: package fmt calls no method of what an
+	// unexported field holds, nor for %p or a misused verb, but prints whatever
+	// it can reach. Of a function it can reach the address only. It also keeps
+	// == from comparing anything.
+	content func() []byte
+}
 
 // New takes ownership of b.
-func New(b []byte) Text { return Text{b} }
+func New(b []byte) Text { return Text{func() []byte { return b }} }
 
 // FromString copies s.
-func FromString(s string) Text { return Text{[]byte(s)} }
+func FromString(s string) Text { return New([]byte(s)) }
 
 // Reveal returns the content. The caller must neither keep nor change it.
-func (t Text) Reveal() []byte { return t.b }
+func (t Text) Reveal() []byte {
+	if t.content == nil {
+		return nil
+	}
+	return t.content()
+}
 
 // Len is the length in bytes.
-func (t Text) Len() int { return len(t.b) }
+func (t Text) Len() int { return len(t.Reveal()) }
 
 // Equal compares in constant time.
-func (t Text) Equal(o Text) bool { return subtle.ConstantTimeCompare(t.b, o.b) == 1 }
+func (t Text) Equal(o Text) bool { return subtle.ConstantTimeCompare(t.Reveal(), o.Reveal()) == 1 }
 
 // Last4 is the tail by which a user recognizes a key, or "" when the text is
 // shorter than 8 bytes and so the tail would give too much of it away.
 func (t Text) Last4() string {
-	if len(t.b) < 8 {
+	if t.Len() < 8 {
 		return ""
 	}
-	return string(t.b[len(t.b)-4:])
+	return string(t.Reveal()[t.Len()-4:])
 }
 
 // Wipe overwrites the content. Best effort: Go may have made copies.
-func (t Text) Wipe() { clear(t.b) }
+func (t Text) Wipe() { clear(t.Reveal()) }
 
 // String implements fmt.Stringer.
 func (Text) String() string { return redacted }
