@@ -95,13 +95,11 @@ type RemovalStore interface {
 // TenantStore is what the operator's side needs.
 type TenantStore interface {
 	SealBlobs
+	APIKeyStore
 	// CreateTenant stores a tenant and its first seal blob, both or none.
 	CreateTenant(ctx context.Context, t *tenant.Tenant, sealBlob []byte) error
 	Tenant(ctx context.Context, id string) (*tenant.Tenant, error) // nil: no such tenant
 	Tenants(ctx context.Context) ([]*tenant.Tenant, error)
-	APIKey(ctx context.Context, tenant, id string) (*apikey.Key, error) // nil: no such key
-	APIKeys(ctx context.Context, tenant string) ([]*apikey.Key, error)
-	SaveAPIKey(ctx context.Context, k *apikey.Key) error
 }
 
 // attempts is how often a lost compare-and-swap is decided anew.

@@ -2,10 +2,8 @@ package vault
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"keyvend/pkg/apikey"
 	"keyvend/pkg/fault"
@@ -43,21 +41,8 @@ func (t *Tenants) Create(ctx context.Context, name string) (*tenant.Tenant, erro
 // List is every tenant; one made a moment ago may still be missing.
 func (t *Tenants) List(ctx context.Context) ([]*tenant.Tenant, error) { return t.Store.Tenants(ctx) }
 
-// NewKey is an API key to issue.
-type NewKey struct {
-	Name      string
-	Scopes    []apikey.Scope
-	ExpiresAt time.Time // zero: never
-}
-
 // Issue makes an API key. Its token is told here and never again.
 func (t *Tenants) Issue(ctx context.Context, tenantID string, want NewKey) (*apikey.Key, secret.Text, error) {
-	if err := checkLabel(want.Name); err != nil {
-		return nil, secret.Text{}, err
-	}
-	if !want.ExpiresAt.IsZero() && !want.ExpiresAt.After(t.Clock.Now()) {
-		return nil, secret.Text{}, fault.New(fault.Invalid, "unprocessable_entity", "expires_at has passed already. Leave it out for a key that does not expire.")
-	}
 	ten, err := t.find(ctx, tenantID)
 	if err != nil {
 		return nil, secret.Text{}, err
@@ -66,20 +51,7 @@ func (t *Tenants) Issue(ctx context.Context, tenantID string, want NewKey) (*api
 	if err != nil {
 		return nil, secret.Text{}, err
 	}
-	key := &apikey.Key{
-		ID:        t.Clock.New(ident.APIKeyPrefix),
-		Tenant:    ten.ID,
-		Name:      want.Name,
-		Scopes:    want.Scopes,
-		CreatedAt: t.Clock.Now(),
-		ExpiresAt: want.ExpiresAt,
-	}
-	token, ok := apikey.NewToken(key.Tenant, key.ID, ingest)
-	if !ok {
-		return nil, secret.Text{}, fmt.Errorf("vault: the ids %s and %s make no token", key.Tenant, key.ID)
-	}
-	key.Sign(token, ingest, vend)
-	return key, token.Text(), t.Store.SaveAPIKey(ctx, key)
+	return issue(ctx, t.Store, t.Clock, ten.ID, want, ingest, vend)
 }
 
 // signers are the keys under which an API key's row is signed; the second is
@@ -108,20 +80,9 @@ func (t *Tenants) Keys(ctx context.Context, tenantID string) ([]*apikey.Key, err
 	return t.Store.APIKeys(ctx, tenantID)
 }
 
-// Revoke ends an API key at once. Revoking it again changes nothing.
+// Revoke ends an API key at once.
 func (t *Tenants) Revoke(ctx context.Context, tenantID, keyID string) (*apikey.Key, error) {
-	key, err := t.Store.APIKey(ctx, tenantID, keyID)
-	if err != nil {
-		return nil, err
-	}
-	if key == nil {
-		return nil, fault.Newf(fault.NotFound, "not_found", "Tenant %s has no API key %s.", tenantID, keyID)
-	}
-	if !key.RevokedAt.IsZero() {
-		return key, nil
-	}
-	key.Revoke(t.Clock.Now())
-	return key, t.Store.SaveAPIKey(ctx, key)
+	return revoke(ctx, t.Store, t.Clock, tenantID, keyID)
 }
 
 func (t *Tenants) find(ctx context.Context, id string) (*tenant.Tenant, error) {

@@ -1,0 +1,107 @@
+package vault
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"keyvend/pkg/apikey"
+	"keyvend/pkg/fault"
+	"keyvend/pkg/ident"
+	"keyvend/pkg/secret"
+)
+
+// APIKeyStore keeps API keys.
+type APIKeyStore interface {
+	APIKey(ctx context.Context, tenant, id string) (*apikey.Key, error) // nil: no such key
+	APIKeys(ctx context.Context, tenant string) ([]*apikey.Key, error)
+	SaveAPIKey(ctx context.Context, k *apikey.Key) error
+}
+
+// APIKeys is what a tenant does with its own API keys: everything but issuing
+// one that vends.
+type APIKeys struct {
+	Store APIKeyStore
+	Clock ident.Clock
+}
+
+// NewKey is an API key to issue.
+type NewKey struct {
+	Name      string
+	Scopes    []apikey.Scope
+	ExpiresAt time.Time // zero: never
+}
+
+// Issue makes an API key whose scopes the caller holds himself. Its token is
+// told here and never again.
+func (k *APIKeys) Issue(ctx context.Context, v *Visit, want NewKey) (*apikey.Key, secret.Text, error) {
+	for _, scope := range want.Scopes {
+		if scope == apikey.Vend {
+			return nil, secret.Text{}, fault.New(fault.Forbidden, "insufficient_scope",
+				"A key that vends is issued by an operator: operator issue-api-key TENANT NAME vend,…")
+		}
+		if !v.View.APIKey.Allows(scope) {
+			return nil, secret.Text{}, fault.Newf(fault.Forbidden, "insufficient_scope",
+				"This API key lacks the scope %q and so cannot issue a key that has it.", scope)
+		}
+	}
+	return issue(ctx, k.Store, k.Clock, v.Target.Tenant, want, v.Ingest, nil)
+}
+
+// List is all of the tenant's API keys, revoked ones included; one issued a
+// moment ago may still be missing.
+func (k *APIKeys) List(ctx context.Context, v *Visit) ([]*apikey.Key, error) {
+	return k.Store.APIKeys(ctx, v.Target.Tenant)
+}
+
+// Revoke ends one of the tenant's API keys at once.
+func (k *APIKeys) Revoke(ctx context.Context, v *Visit, id string) error {
+	_, err := revoke(ctx, k.Store, k.Clock, v.Target.Tenant, id)
+	return err
+}
+
+// issue makes and stores an API key of an existing tenant. vend signs keys that
+// vend, and is nil where none may be made.
+func issue(ctx context.Context, store APIKeyStore, clock ident.Clock, tenant string, want NewKey, ingest, vend apikey.MACer) (*apikey.Key, secret.Text, error) {
+	if err := want.check(clock.Now()); err != nil {
+		return nil, secret.Text{}, err
+	}
+	key := &apikey.Key{
+		ID:        clock.New(ident.APIKeyPrefix),
+		Tenant:    tenant,
+		Name:      want.Name,
+		Scopes:    want.Scopes,
+		CreatedAt: clock.Now(),
+		ExpiresAt: want.ExpiresAt,
+	}
+	token, ok := apikey.NewToken(key.Tenant, key.ID, ingest)
+	if !ok {
+		return nil, secret.Text{}, fmt.Errorf("vault: the ids %s and %s make no token", key.Tenant, key.ID)
+	}
+	key.Sign(token, ingest, vend)
+	return key, token.Text(), store.SaveAPIKey(ctx, key)
+}
+
+func (want NewKey) check(now time.Time) error {
+	if !want.ExpiresAt.IsZero() && !want.ExpiresAt.After(now) {
+		return fault.New(fault.Invalid, "unprocessable_entity",
+			"expires_at has passed already. Leave it out for a key that does not expire.")
+	}
+	return checkLabel(want.Name)
+}
+
+// revoke ends an API key. Revoking it again changes nothing.
+func revoke(ctx context.Context, store APIKeyStore, clock ident.Clock, tenant, id string) (*apikey.Key, error) {
+	key, err := store.APIKey(ctx, tenant, id)
+	if err != nil {
+		return nil, err
+	}
+	if key == nil {
+		return nil, fault.New(fault.NotFound, "not_found", "This tenant has no such API key.")
+	}
+	if !key.RevokedAt.IsZero() {
+		return key, nil
+	}
+	key.Revoke(clock.Now())
+	return key, store.SaveAPIKey(ctx, key)
+}
