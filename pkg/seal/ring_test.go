@@ -75,6 +75,22 @@ func TestF3_KeyMaterialSwappedBetweenTenantsVersionsOrPurposesDoesNotUnwrap(t *t
 	}
 }
 
+func TestF3_AWarmCacheHidesNoSwappedBlob(t *testing.T) {
+	x := newTenant(t)
+	y := x.other("globex")
+	x.ingest()
+	x.opening(1)
+	m := copyOf(x.Material)
+	m.IngestBlob = y.IngestBlob
+	if _, err := x.ring.Ingest(t.Context(), m); !errors.Is(err, seal.ErrIntegrity) {
+		t.Errorf("ingest: %v", err)
+	}
+	m.SealHashes[1] = sum(y.blobs[1])
+	if _, err := x.ring.Opening(t.Context(), m, 1, read(y.blobs[1])); !errors.Is(err, seal.ErrIntegrity) {
+		t.Errorf("opening: %v", err)
+	}
+}
+
 func TestF7_EveryChangedBitOfWrappedKeyMaterialIsAnError(t *testing.T) {
 	x := newTenant(t)
 	try := func(ingest, sealed []byte) {
@@ -391,6 +407,7 @@ func TestF57_AReplacedPublicKeyIsRefusedBeforeAnythingIsSealed(t *testing.T) {
 		"an old key replaced":       func(m *seal.Material) { m.PublicKeys[1] = evil },
 		"a key added":               func(m *seal.Material) { m.PublicKeys[3] = evil },
 		"a key added, made current": func(m *seal.Material) { m.PublicKeys[3] = evil; m.Version = 3 },
+		"an old key renumbered":     func(m *seal.Material) { m.PublicKeys[0] = m.PublicKeys[1]; delete(m.PublicKeys, 1) },
 		"an old key removed":        func(m *seal.Material) { delete(m.PublicKeys, 1) },
 		"keys exchanged": func(m *seal.Material) {
 			m.PublicKeys[1], m.PublicKeys[2] = m.PublicKeys[2], m.PublicKeys[1]
@@ -610,6 +627,30 @@ func TestRotateNeedsTheCurrentSealBlobAndChangesNothingOfTheOldMaterial(t *testi
 	}
 }
 
+func TestRotateRefusesAnIngestKeyOtherThanTheProvenOne(t *testing.T) {
+	x := newTenant(t)
+	x.ingest()
+	x.wrapper.On(sealtest.Answer(func(p []byte) []byte { p[72]++; return p }))
+	if _, _, err := x.ring.Rotate(t.Context(), x.Material, x.blobs[1]); !errors.Is(err, seal.ErrIntegrity) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestTheLeastRecentlyUsedEntryIsEvictedFirst(t *testing.T) {
+	x := newTenant(t, func(c *seal.Config) { c.Size = 2 })
+	y, z := x.other("globex"), x.other("initech")
+	x.ingest()
+	y.ingest()
+	x.ingest()
+	z.ingest()
+	if _, ok := x.ring.Recall(x.Tenant); !ok {
+		t.Error("the entry that was used last is gone")
+	}
+	if _, ok := x.ring.Recall(y.Tenant); ok {
+		t.Error("the entry that was used least is still there")
+	}
+}
+
 func TestAnIdleRingForgetsByItself(t *testing.T) {
 	x := newTenant(t, func(c *seal.Config) { c.TTL = 20 * time.Millisecond })
 	raw := x.ingest().KeyBytes()
@@ -670,7 +711,7 @@ func TestContextsCarryIdsOnlyAndNoTwoEncodeAlike(t *testing.T) {
 	}
 }
 
-func TestAnEntryOfOneWrappingKeyServesNoOther(t *testing.T) {
+func TestMaterialUnderOneWrappingKeyDoesNotOpenUnderAnother(t *testing.T) {
 	x := newTenant(t)
 	s, err := x.ingest().Seal(x.binding(), secretID, cover(), secret.FromString(canary))
 	if err != nil {

@@ -184,6 +184,18 @@ func TestF7_ATruncatedOrLongerSealedSecretOrMACIsAnError(t *testing.T) {
 	try(append(bytes.Clone(s.Secret), make([]byte, 64<<10)...), s.MAC)
 }
 
+func TestParseHeaderTakesOnlyLengthsThatSealMakes(t *testing.T) {
+	x := newTenant(t)
+	header := x.seal().Secret[:seal.HeaderSize]
+	for n, ok := range map[int]bool{0: false, 24: false, 72: false, 73: true, 8264: true, 8265: false} {
+		b := make([]byte, max(n, len(header)))
+		copy(b, header)
+		if _, err := seal.ParseHeader(b[:n]); ok != (err == nil) || (!ok && !errors.Is(err, seal.ErrFormat)) {
+			t.Errorf("%d bytes: %v", n, err)
+		}
+	}
+}
+
 func TestF9_AnUnknownFormatVersionKEMOrFlagIsErrFormat(t *testing.T) {
 	x := newTenant(t)
 	s, k := x.seal(), x.opening(1)
@@ -372,7 +384,7 @@ func TestF45_KeysNeverPrintTheirBytes(t *testing.T) {
 	raw := ingest.KeyBytes()
 	forms := []string{fmt.Sprintf("%x", raw), fmt.Sprintf("%v", raw), fmt.Sprintf("%#v", raw), string(raw)}
 	var log bytes.Buffer
-	for _, v := range []any{ingest, *ingest, opening, *opening} { //nolint:govet // copies are what is tested
+	for _, v := range []any{ingest, *ingest, opening, *opening} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d", "%q"} {
 			fmt.Fprintf(&log, verb+"\n", v)
 		}
