@@ -21,6 +21,7 @@ type Proxy struct {
 	resources Resources
 	dynamodb  *httputil.ReverseProxy
 	kms       *httputil.ReverseProxy
+	before    func(operation string)
 
 	mu     sync.Mutex
 	denied []string
@@ -36,18 +37,41 @@ type Config struct {
 	Key           []Statement // the sealing key's policy
 	Resources     Resources
 	DynamoDB, KMS *url.URL
+	// Before and After are called around each allowed call with its operation
+	// ("PutItem", "Decrypt"): Before it is passed on, and After it was answered
+	// but before the function learns of it. Nil is nothing.
+	Before, After func(operation string)
 }
 
 // NewProxy makes a Proxy.
 func NewProxy(c Config) *Proxy {
 	return &Proxy{
-		principal: c.Principal, role: c.Role, key: c.Key, resources: c.Resources,
-		dynamodb: forward(c.DynamoDB), kms: forward(c.KMS),
+		principal: c.Principal, role: c.Role, key: c.Key, resources: c.Resources, before: c.Before,
+		dynamodb: forward(c.DynamoDB, c.After), kms: forward(c.KMS, c.After),
 	}
 }
 
-func forward(to *url.URL) *httputil.ReverseProxy {
-	return &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) }}
+func forward(to *url.URL, after func(operation string)) *httputil.ReverseProxy {
+	p := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) },
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { // the function has died, or the emulator has
+			w.WriteHeader(http.StatusBadGateway)
+		},
+	}
+	if after != nil {
+		p.ModifyResponse = func(res *http.Response) error {
+			_, operation := target(res.Request)
+			after(operation)
+			return nil
+		}
+	}
+	return p
+}
+
+// target is the service and the operation of a call.
+func target(r *http.Request) (service, operation string) {
+	service, operation, _ = strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	return service, operation
 }
 
 // Denied lists what was refused, one line each.
@@ -64,7 +88,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	service, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	service, operation := target(r)
 	var (
 		calls   []Call
 		allowed = p.role
@@ -85,6 +109,9 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			p.refuse(w, fmt.Sprintf("%s may not %s on %s with %v", c.Principal, c.Action, c.Resource, c.Context))
 			return
 		}
+	}
+	if p.before != nil {
+		p.before(operation)
 	}
 	next.ServeHTTP(w, r)
 }

@@ -46,6 +46,12 @@ type Config struct {
 	Environments int               // at most, for each function; 0 is 2
 	Schedules    bool              // run the template's schedules; Tick works either way
 	Log          io.Writer         // stdout and stderr of all functions; nil is nowhere
+
+	// Before and After are called around each call that a function makes to
+	// DynamoDB or KMS and its role allows, with the function's name and the
+	// operation ("PutItem", "Decrypt"): After it was answered, but before the
+	// function learns of it. They are where a test kills. Nil is nothing.
+	Before, After func(function, operation string)
 }
 
 // Stack is a running deployment.
@@ -184,7 +190,7 @@ func roleARN(logical string) string {
 
 // add makes one function with its own way to DynamoDB and KMS.
 func (s *Stack) add(t *cfn.Template, values cfn.Values, f cfn.Function) error {
-	proxy, err := s.proxy(t, values, f.Role)
+	proxy, err := s.proxy(t, values, f)
 	if err != nil {
 		return err
 	}
@@ -215,12 +221,18 @@ func (s *Stack) add(t *cfn.Template, values cfn.Values, f cfn.Function) error {
 }
 
 // proxy lets a function do what its role and the key's policy allow.
-func (s *Stack) proxy(t *cfn.Template, values cfn.Values, role string) (*iam.Proxy, error) {
-	properties, err := t.Properties(role, values)
+func (s *Stack) proxy(t *cfn.Template, values cfn.Values, f cfn.Function) (*iam.Proxy, error) {
+	properties, err := t.Properties(f.Role, values)
 	if err != nil {
 		return nil, err
 	}
-	c := iam.Config{Principal: roleARN(role), Resources: iam.Resources{Table: s.tableARN(), Key: s.config.KeyARN}}
+	c := iam.Config{Principal: roleARN(f.Role), Resources: iam.Resources{Table: s.tableARN(), Key: s.config.KeyARN}}
+	if s.config.Before != nil {
+		c.Before = func(operation string) { s.config.Before(f.Name, operation) }
+	}
+	if s.config.After != nil {
+		c.After = func(operation string) { s.config.After(f.Name, operation) }
+	}
 	for _, policy := range cfn.List(properties["Policies"]) {
 		statements, err := iam.Statements(cfn.Map(policy)["PolicyDocument"])
 		if err != nil {
