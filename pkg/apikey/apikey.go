@@ -69,7 +69,7 @@ func (k *Key) signed(token Token) [][]byte {
 	if !k.ExpiresAt.IsZero() {
 		expiry = k.ExpiresAt.UTC().Format(time.RFC3339Nano)
 	}
-	return [][]byte{[]byte(k.Tenant), []byte(k.ID), []byte(strings.Join(scopes, " ")), []byte(expiry), token.raw[:]}
+	return [][]byte{[]byte(k.Tenant), []byte(k.ID), []byte(strings.Join(scopes, " ")), []byte(expiry), token.raw.Reveal()}
 }
 
 // Usable reports whether the key is neither revoked nor expired.

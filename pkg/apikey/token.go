@@ -51,7 +51,7 @@ type MACer interface {
 // Token is a parsed bearer token. Its tenant is a claim until a row proves it.
 type Token struct {
 	tenant, key ulid.ULID
-	raw         [tokenSize]byte
+	raw         secret.Text // tokenSize bytes; no way of printing a Token reaches them
 }
 
 // NewToken makes a token for a tenant and key.
@@ -61,15 +61,14 @@ func NewToken(tenantID, keyID string, m MACer) (Token, bool) {
 	if !okTenant || !okKey {
 		return Token{}, false
 	}
-	t := Token{tenant: tenant, key: key}
-	b := append(t.raw[:0], tokenVersion)
+	b := append(make([]byte, 0, tokenSize), tokenVersion)
 	b = append(b, tenant[:]...)
 	b = append(b, key[:]...)
 	_, _ = rand.Read(b[len(b):headSize]) // never fails (crypto/rand)
 	b = b[:headSize]
 	b = append(b, m.MAC(useTag, b)[:tagSize]...)
-	binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
-	return t, true
+	b = binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
+	return Token{tenant, key, secret.New(b)}, true
 }
 
 // ParseToken reads a token. ok is false for anything that is not one by form
@@ -79,21 +78,20 @@ func ParseToken(text string) (t Token, ok bool) {
 	if !found || len(text) != tokenLength {
 		return Token{}, false
 	}
-	n, err := base64.RawURLEncoding.Strict().Decode(t.raw[:], []byte(body))
-	if err != nil || n != tokenSize || t.raw[0] != tokenVersion {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(body)
+	if err != nil || len(raw) != tokenSize || raw[0] != tokenVersion {
 		return Token{}, false
 	}
-	signed := t.raw[:tokenSize-crc32.Size]
-	if binary.BigEndian.Uint32(t.raw[len(signed):]) != crc32.ChecksumIEEE(signed) {
+	signed := raw[:tokenSize-crc32.Size]
+	if binary.BigEndian.Uint32(raw[len(signed):]) != crc32.ChecksumIEEE(signed) {
 		return Token{}, false
 	}
-	t.tenant, t.key = ulid.ULID(t.raw[1:17]), ulid.ULID(t.raw[17:33])
-	return t, true
+	return Token{ulid.ULID(raw[1:17]), ulid.ULID(raw[17:33]), secret.New(raw)}, true
 }
 
 // Text is the token as its owner sends it.
 func (t Token) Text() secret.Text {
-	return secret.New(base64.RawURLEncoding.AppendEncode([]byte(tokenPrefix), t.raw[:]))
+	return secret.New(base64.RawURLEncoding.AppendEncode([]byte(tokenPrefix), t.raw.Reveal()))
 }
 
 // String keeps the random part out of logs.
@@ -108,6 +106,7 @@ func (t Token) KeyID() string { return ident.APIKeyPrefix + t.key.String() }
 // Genuine reports in constant time whether the tag was made under the claimed
 // tenant's key.
 func (t Token) Genuine(m MACer) bool {
-	tag := t.raw[headSize : headSize+tagSize]
-	return subtle.ConstantTimeCompare(tag, m.MAC(useTag, t.raw[:headSize])[:tagSize]) == 1
+	raw := t.raw.Reveal()
+	tag := raw[headSize : headSize+tagSize]
+	return subtle.ConstantTimeCompare(tag, m.MAC(useTag, raw[:headSize])[:tagSize]) == 1
 }
