@@ -73,8 +73,8 @@ func (e *Error) Error() string {
 // Unwrap returns the private cause.
 func (e *Error) Unwrap() error { return e.cause }
 
-// Is reports whether target is the same fault: the same kind and code, whatever
-// the cause.
+// Is reports whether target is the same fault: the same kind, code and sentence,
+// whatever the cause.
 func (e *Error) Is(target error) bool {
 	var t *Error
 	return errors.As(target, &t) && t.Kind == e.Kind && t.Code == e.Code && t.Message == e.Message
