@@ -226,7 +226,7 @@ func TestF27_AFunctionKilledAtAnyStepLeavesNoHalfState(t *testing.T) {
 			if function != "keys" || when != step.when || operation != step.operation {
 				return
 			}
-			once.Do(func() { killAll(pool); close(killed) })
+			once.Do(func() { close(killed); killAll(pool) })
 		}
 		kill.Store(&hook)
 		status, _ := say(t, s, "PUT", "/data-integrations/openai/api-key", token, body)
