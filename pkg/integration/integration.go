@@ -55,6 +55,7 @@ type CustomProvider struct {
 type Override struct {
 	IntegrationID string    `json:"integration_id"` // an override dies with its integration
 	Enabled       bool      `json:"enabled"`
+	CreatedAt     time.Time `json:"created_at"`
 	UpdatedAt     time.Time `json:"updated_at"`
 
 	Revision int64 `json:"-"`

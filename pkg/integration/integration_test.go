@@ -1,0 +1,61 @@
+package integration_test
+
+import (
+	"testing"
+	"time"
+
+	"keyvend/pkg/integration"
+)
+
+var removed = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func TestF50_ARemovalEndsAfterTwoEmptyPassesTheLastLongAfterIt(t *testing.T) {
+	const settle = 15 * time.Minute
+	for name, c := range map[string]struct {
+		passes []int
+		at     time.Duration
+		done   bool
+	}{
+		"no pass":                               {nil, time.Hour, false},
+		"one empty pass":                        {[]int{0}, time.Hour, false},
+		"two empty passes":                      {[]int{0, 0}, time.Hour, true},
+		"two empty passes too early":            {[]int{0, 0}, settle - time.Millisecond, false},
+		"two empty passes just late enough":     {[]int{0, 0}, settle, true},
+		"many empty passes too early":           {[]int{0, 0, 0, 0, 0}, settle - 1, false},
+		"an empty pass before a full one":       {[]int{0, 7, 0}, time.Hour, false},
+		"two empty passes before a full one":    {[]int{0, 0, 1}, time.Hour, false},
+		"two empty passes behind a full one":    {[]int{5, 0, 0}, time.Hour, true},
+		"a clock that was set back says no end": {[]int{0, 0}, -time.Hour, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := integration.Removal{RemovedAt: removed}
+			for _, n := range c.passes {
+				r.Pass(n)
+			}
+			if got := r.Done(removed.Add(c.at)); got != c.done {
+				t.Errorf("done %v", got)
+			}
+		})
+	}
+}
+
+func TestAnOverrideOnlyTakesAway(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		enabled  bool
+		override *integration.Override
+		want     bool
+	}{
+		{"on", true, nil, true},
+		{"off", false, nil, false},
+		{"on, switched off for the organization", true, &integration.Override{IntegrationID: "a"}, false},
+		{"on, left on for the organization", true, &integration.Override{IntegrationID: "a", Enabled: true}, true},
+		{"off, on for the organization", false, &integration.Override{IntegrationID: "a", Enabled: true}, false},
+		{"an override of a registration since removed", true, &integration.Override{IntegrationID: "old"}, true},
+	} {
+		in := integration.Integration{ID: "a", Enabled: c.enabled}
+		if got := in.EnabledFor(c.override); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}
