@@ -3,14 +3,21 @@ package api
 import (
 	"context"
 	"net/http"
+	"slices"
 
 	"keyvend/pkg/account"
 	"keyvend/pkg/apikey"
 	"keyvend/pkg/vault"
 )
 
-// Keys are the routes of the function "keys": what users connect.
-func Keys(accounts *vault.Accounts) []Route {
+// Keys are the routes of the function "keys": what users connect, and the
+// tenant's own API keys.
+func Keys(accounts *vault.Accounts, tenantKeys *vault.APIKeys) []Route {
+	return slices.Concat(connections(accounts), apiKeys(tenantKeys))
+}
+
+// connections are the routes of connected accounts.
+func connections(accounts *vault.Accounts) []Route {
 	k := keys{accounts}
 	const (
 		providers = "/user_management/users/{user_id}/data_providers"

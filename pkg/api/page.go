@@ -29,6 +29,16 @@ type metadata struct {
 	After  *string `json:"after"`
 }
 
+// listed is the asked page of rows, which are sorted by id, as the wire shows it.
+func listed[R, W any](rows []R, id func(R) string, show func(R) W, p page) list[W] {
+	part, before, after := cut(rows, id, p)
+	data := make([]W, len(part))
+	for i, row := range part {
+		data[i] = show(row)
+	}
+	return list[W]{"list", data, metadata{before, after}}
+}
+
 // plainList is the envelope of a list that has no pages.
 func plainList[T any](data []T) list[T] {
 	if data == nil {

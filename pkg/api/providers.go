@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -18,9 +19,14 @@ import (
 
 // Providers are the routes of the function "providers": what a tenant
 // registers, and what there is to register.
-func Providers(registry *vault.Registry) []Route {
+func Providers(registry *vault.Registry, o *vault.Organizations, s *vault.Settings, f *vault.Freezes) []Route {
+	return slices.Concat(registration(registry), organizations(o), administration(s, f), organizationOwnedRoutes())
+}
+
+// registration are the routes of integrations and of the catalog.
+func registration(registry *vault.Registry) []Route {
 	p := providers{registry}
-	routes := []Route{
+	return []Route{
 		{"POST", "/data-integrations", apikey.Manage, handle(p.create)},
 		{"GET", "/data-integrations", apikey.Read, handle(p.list)},
 		{"GET", "/data-integrations/{slug}", apikey.Read, handle(p.get)},
@@ -30,6 +36,12 @@ func Providers(registry *vault.Registry) []Route {
 		{"GET", "/keyvend/catalog/{slug}", apikey.Read, handle(p.catalogEntry)},
 		{"GET", "/healthz", "", healthz},
 	}
+}
+
+// organizationOwnedRoutes are refused by a sentence, until organizations can
+// own accounts.
+func organizationOwnedRoutes() []Route {
+	var routes []Route
 	for _, path := range []string{
 		"/data-integrations/{slug}/organization",
 		"/organizations/{organization_id}/connected_accounts/{slug}",
@@ -57,12 +69,9 @@ func (p providers) list(ctx context.Context, v *vault.Visit, in *listIntegration
 	if err != nil {
 		return answer{}, err
 	}
-	part, before, after := cut(rows, func(in *integration.Integration) string { return in.ID }, in.page)
-	data := make([]wireIntegration, len(part))
-	for i, row := range part {
-		data[i] = integrationOnWire(row, nil)
-	}
-	return ok(list[wireIntegration]{"list", data, metadata{before, after}}), nil
+	id := func(in *integration.Integration) string { return in.ID }
+	show := func(in *integration.Integration) wireIntegration { return integrationOnWire(in, nil) }
+	return ok(listed(rows, id, show, in.page)), nil
 }
 
 func (p providers) get(_ context.Context, v *vault.Visit, _ *slugPath) (answer, error) {

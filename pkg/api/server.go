@@ -68,8 +68,8 @@ func Join(servers ...*Server) http.Handler {
 // Routes lists the path of every route by the function that serves it.
 func Routes() map[string][]string {
 	return map[string][]string{
-		"providers": paths(Providers(nil)),
-		"keys":      paths(Keys(nil)),
+		"providers": paths(Providers(nil, nil, nil, nil)),
+		"keys":      paths(Keys(nil, nil)),
 		"vend":      paths(Vend(nil)),
 	}
 }

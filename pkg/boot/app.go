@@ -64,13 +64,19 @@ func (a *App) Tenants() func(context.Context, operator.Request) (operator.Respon
 }
 
 func (a *App) providers() *api.Server {
-	registry := &vault.Registry{Store: a.store, Clock: a.parts.Clock}
-	return a.ingesting(api.Providers(registry))
+	return a.ingesting(api.Providers(
+		&vault.Registry{Store: a.store, Clock: a.parts.Clock},
+		&vault.Organizations{Store: a.store, Clock: a.parts.Clock},
+		&vault.Settings{Store: a.store},
+		&vault.Freezes{Store: a.store, Clock: a.parts.Clock},
+	))
 }
 
 func (a *App) keys() *api.Server {
-	accounts := &vault.Accounts{Store: a.store, Clock: a.parts.Clock}
-	return a.ingesting(api.Keys(accounts))
+	return a.ingesting(api.Keys(
+		&vault.Accounts{Store: a.store, Clock: a.parts.Clock},
+		&vault.APIKeys{Store: a.store, Clock: a.parts.Clock},
+	))
 }
 
 // ingesting serves routes with keys that can put secrets in and read none back.

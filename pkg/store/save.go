@@ -64,6 +64,21 @@ func (s *Store) DeleteAccount(ctx context.Context, a *account.Account) error {
 	return s.write(ctx, table.Delete(accountKey(a.Tenant, a.Slug, a.Owner), table.At(a.Revision)))
 }
 
+// SaveSettings implements vault.SettingsStore.
+func (s *Store) SaveSettings(ctx context.Context, tenantID string, row *tenant.Settings) error {
+	return s.save(ctx, settingsKey(tenantID), row, &row.Revision, nil)
+}
+
+// SaveOrganization implements vault.FreezeStore.
+func (s *Store) SaveOrganization(ctx context.Context, tenantID, org string, row *tenant.Organization) error {
+	return s.save(ctx, organizationKey(tenantID, org), row, &row.Revision, nil)
+}
+
+// SaveOverride implements vault.OrganizationStore.
+func (s *Store) SaveOverride(ctx context.Context, tenantID, org, slug string, row *integration.Override) error {
+	return s.save(ctx, overrideKey(tenantID, org, slug), row, &row.Revision, nil)
+}
+
 // Removals implements vault.RemovalStore.
 func (s *Store) Removals(ctx context.Context) ([]*integration.Removal, error) {
 	var jobs []*integration.Removal

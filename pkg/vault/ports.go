@@ -66,7 +66,6 @@ type IntegrationStore interface {
 type AccountStore interface {
 	Reader
 	Integrations(ctx context.Context, tenant string) ([]*integration.Integration, error)
-	// Overrides lists an organization's switches by slug; none for "".
 	Overrides(ctx context.Context, tenant, organization string) (map[string]*integration.Override, error)
 	// AccountsOf lists all accounts of a user, dead ones included.
 	AccountsOf(ctx context.Context, tenant, user string) ([]*account.Account, error)

@@ -1,0 +1,84 @@
+package vault
+
+import (
+	"context"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"keyvend/pkg/fault"
+	"keyvend/pkg/tenant"
+)
+
+// SettingsStore keeps a tenant's settings.
+type SettingsStore interface {
+	Reader
+	SaveSettings(ctx context.Context, tenantID string, s *tenant.Settings) error
+}
+
+// Settings are the tenant's own to read and change.
+type Settings struct{ Store SettingsStore }
+
+// SettingsChange changes settings; what is nil stays as it is.
+type SettingsChange struct {
+	AllowedOrigins    *[]string
+	SessionsNotBefore *time.Time
+}
+
+const maxOrigins = 50
+
+// Set changes the tenant's settings and returns what they are then.
+func (s *Settings) Set(ctx context.Context, v *Visit, change SettingsChange) (tenant.Settings, error) {
+	if change.AllowedOrigins != nil {
+		if err := checkOrigins(*change.AllowedOrigins); err != nil {
+			return tenant.Settings{}, err
+		}
+	}
+	var next tenant.Settings
+	err := again(ctx, s.Store, v, func(v *Visit) error {
+		next = v.Settings
+		if change.AllowedOrigins != nil {
+			next.AllowedOrigins = *change.AllowedOrigins
+		}
+		if change.SessionsNotBefore != nil {
+			next.SessionsNotBefore = *change.SessionsNotBefore
+		}
+		return s.Store.SaveSettings(ctx, v.Target.Tenant, &next)
+	})
+	return next, err
+}
+
+func checkOrigins(origins []string) error {
+	if len(origins) > maxOrigins {
+		return fault.New(fault.Invalid, "unprocessable_entity", "allowed_origins has at most 50 entries.")
+	}
+	for _, origin := range origins {
+		if !validOrigin(origin) {
+			wrong := fault.Newf(fault.Invalid, "unprocessable_entity",
+				"%q is not an origin like https://app.example.com: scheme, host in lower case, and a port if it is not the usual one; http only for this machine.", origin)
+			wrong.Details = []fault.Detail{{Code: "invalid_origin", Field: "allowed_origins", Message: wrong.Message}}
+			return wrong
+		}
+	}
+	return nil
+}
+
+// validOrigin says whether a browser may send text as the Origin of a page:
+// origins are compared byte for byte, so any other spelling would never match.
+func validOrigin(text string) bool {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || text != u.Scheme+"://"+u.Host || text != strings.ToLower(text) {
+		return false
+	}
+	name := u.Hostname()
+	ip, _ := netip.ParseAddr(name)
+	switch {
+	case name == "" || strings.ContainsAny(name, "*,;'\"") || strings.HasSuffix(u.Host, ":"):
+		return false
+	case u.Scheme == "https":
+		return u.Port() != "443"
+	default:
+		return u.Scheme == "http" && u.Port() != "80" && (name == "localhost" || ip.IsLoopback())
+	}
+}
