@@ -1,0 +1,113 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"keyvend/pkg/audit"
+	"keyvend/pkg/boot"
+	"keyvend/pkg/ident"
+	"keyvend/pkg/seal"
+	"keyvend/pkg/seal/localkey"
+	"keyvend/pkg/serve"
+	"keyvend/pkg/table"
+	"keyvend/pkg/table/bolt"
+)
+
+// inProcess serves the handlers from this process, over the embedded table and
+// a local master key, with clock telling the time.
+func inProcess(t *testing.T, clock ident.Clock) *target {
+	t.Helper()
+	k, _ := inProcessApp(t, clock)
+	return k
+}
+
+func inProcessApp(t *testing.T, clock ident.Clock) (*target, *boot.App) {
+	t.Helper()
+	dir := t.TempDir()
+	database := filepath.Join(dir, "keyvend.db")
+	opened, err := bolt.Open(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	master, err := localkey.Open(filepath.Join(dir, "master.key"), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := &lines{}
+	journal := &journal{Table: opened}
+	app := boot.New(boot.Parts{
+		Table:   journal,
+		Wrapper: master,
+		Ring:    seal.Config{App: "keyvend", Environment: "e2e", KeyID: master.KeyID(), TTL: 5 * time.Minute},
+		Audit:   audit.NewWriter(out),
+		Log:     slog.New(slog.NewJSONHandler(out, nil)),
+		Clock:   clock,
+	})
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- serve.Serve(ctx, listener, app.Whole()) }()
+	stop := sync.OnceFunc(func() {
+		cancel()
+		if err := errors.Join(<-ended, opened.Close()); err != nil {
+			t.Errorf("stop: %v", err)
+		}
+	})
+	t.Cleanup(stop)
+	return &target{
+		url:     "http://" + listener.Addr().String(),
+		operate: app.Tenants(),
+		stored:  func(t testing.TB) [][]byte { return [][]byte{file(t, database)} },
+		rows:    journal.rows,
+		written: func(testing.TB) []byte { return out.Bytes() },
+		stop:    stop,
+	}, app
+}
+
+// journal is a table that remembers which rows were written.
+type journal struct {
+	table.Table
+
+	mu     sync.Mutex
+	writes []string
+}
+
+// Write implements table.Table.
+func (j *journal) Write(ctx context.Context, ops ...table.Op) error {
+	err := j.Table.Write(ctx, ops...)
+	if err == nil {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		for _, op := range ops {
+			j.writes = append(j.writes, fmt.Sprintf("%+v", op))
+		}
+	}
+	return err
+}
+
+func (j *journal) rows(_ testing.TB, tenant string) []string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return naming(tenant, j.writes)
+}
+
+func file(t testing.TB, path string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(path) //nolint:gosec // a file of the test's own
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}

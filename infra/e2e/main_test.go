@@ -1,0 +1,35 @@
+package e2e
+
+import (
+	"os"
+	"testing"
+
+	"keyvend/infra/testbed"
+)
+
+func TestMain(m *testing.M) {
+	defer os.RemoveAll(built) //nolint:errcheck // a temporary folder
+	testbed.Main(m)
+}
+
+func TestInProcess(t *testing.T) {
+	t.Parallel()
+	hold(t, inProcess(t, nil), everywhere())
+}
+
+func TestLocal(t *testing.T) {
+	t.Parallel()
+	p := startLocal(t, t.TempDir())
+	hold(t, p.target(), append(everywhere(), nodeClient()...))
+}
+
+func TestLambda(t *testing.T) {
+	t.Parallel()
+	f := deploy(t, fleetConfig{})
+	hold(t, f.target(), append(everywhere(), nodeClient()...))
+	t.Run("no_function_was_refused_by_its_role", func(t *testing.T) {
+		if denied := f.stack.Denied(); len(denied) > 0 {
+			t.Errorf("%v", denied)
+		}
+	})
+}
