@@ -127,11 +127,11 @@ func forge(t testing.TB, token, tenant, keyID string) string {
 	return "sk_kv_" + base64.RawURLEncoding.EncodeToString(raw)
 }
 
-func keyIDOf(t testing.TB, token string) string {
-	t.Helper()
+// keyIDOf is the id of the API key that token is.
+func keyIDOf(token string) string {
 	raw, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(token, "sk_kv_"))
-	if err != nil {
-		t.Fatal(err)
+	if err != nil || len(raw) < 33 {
+		return "no token"
 	}
 	return ident.APIKeyPrefix + ulid.ULID(raw[17:33]).String()
 }
@@ -182,7 +182,7 @@ func strangers(t *testing.T, a acme) map[string]string {
 	t.Helper()
 	tenantB, _ := a.other()
 	revoked := a.Key(a.tenant, "vend")
-	a.Operate(operator.Request{Action: operator.RevokeAPIKey, Tenant: a.tenant, APIKey: keyIDOf(t, revoked)})
+	a.Operate(operator.Request{Action: operator.RevokeAPIKey, Tenant: a.tenant, APIKey: keyIDOf(revoked)})
 	return map[string]string{
 		"unknown key":              forge(t, a.token, "", ident.APIKeyPrefix+ulid.ULID{1}.String()),
 		"wrong secret":             forge(t, a.token, "", ""),
@@ -258,7 +258,7 @@ func TestF43_EnumeratingTenantsTellsNothing(t *testing.T) {
 func TestF44_ARevokedKeyIsRefusedByTheNextRequest(t *testing.T) {
 	a := newAcme(t, boottest.Config{})
 	a.vends(t, key)
-	a.Operate(operator.Request{Action: operator.RevokeAPIKey, Tenant: a.tenant, APIKey: keyIDOf(t, a.token)})
+	a.Operate(operator.Request{Action: operator.RevokeAPIKey, Tenant: a.tenant, APIKey: keyIDOf(a.token)})
 	if got := a.Vend(a.token, "openai", "anna"); got.Status != http.StatusUnauthorized {
 		t.Errorf("%d %s", got.Status, got.Body)
 	}

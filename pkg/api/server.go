@@ -154,7 +154,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(public.RetryAfter/time.Second))))
 		s.log.WarnContext(r.Context(), "unavailable", "request_id", audit.RequestID(r.Context()), "error", err)
 	case fault.Internal:
-		s.log.ErrorContext(r.Context(), "internal error", "request_id", audit.RequestID(r.Context()), "error", err)
+		s.log.ErrorContext(r.Context(), "internal error", "alarm", "internal_error", "request_id", audit.RequestID(r.Context()), "error", err)
 	}
 	s.reply(w, r, answer{statuses[public.Kind], failure{public.Message, public.Code, public.Details}})
 }
