@@ -231,7 +231,7 @@ var cells = map[string]struct {
 	unwrap, wrap                   string // purposes
 }{
 	"providers": {read: "TFKIOU", query: "TFKIOU", put: "FIJOU", remove: "FIJOU", unwrap: "ingest"},
-	"keys":      {read: "TFKIOU", query: "TFKIOU", put: "KU", remove: "KU", list: "K", unwrap: "ingest"},
+	"keys":      {read: "TFKIOU", query: "TFKIOU", put: "KU", remove: "KU", list: "KU", unwrap: "ingest"},
 	"vend":      {read: "TFKIOUP", unwrap: "seal"},
 	"sweep":     {read: "JU", query: "JU", put: "J", remove: "JU", list: "JU"},
 	"tenants":   {read: "TFPK", query: "TFPK", put: "TFPK", remove: "TFPK", list: "TK", unwrap: "ingest seal", wrap: "ingest seal"},

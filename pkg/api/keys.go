@@ -12,8 +12,8 @@ import (
 
 // Keys are the routes of the function "keys": what users connect, and the
 // tenant's own API keys.
-func Keys(accounts *vault.Accounts, tenantKeys *vault.APIKeys) []Route {
-	return slices.Concat(connections(accounts), apiKeys(tenantKeys))
+func Keys(accounts *vault.Accounts, tenantKeys *vault.APIKeys, d *vault.Directory) []Route {
+	return slices.Concat(connections(accounts), apiKeys(tenantKeys), directory(d))
 }
 
 // connections are the routes of connected accounts.
@@ -88,7 +88,7 @@ func (k keys) disconnect(ctx context.Context, v *vault.Visit, _ *ownerPath) (ans
 // stateBody is PUT on a connected account: of an API-key account only the
 // state can be set.
 type stateBody struct {
-	ownerPath
+	owner        ownerPath
 	State        string   `json:"state"`
 	AccessToken  *string  `json:"access_token"`
 	RefreshToken *string  `json:"refresh_token"`
@@ -97,7 +97,7 @@ type stateBody struct {
 }
 
 func (in *stateBody) decode(r *request) (vault.Target, error) {
-	target, err := in.ownerPath.decode(r)
+	target, err := in.owner.decode(r)
 	if err != nil {
 		return target, err
 	}

@@ -72,7 +72,7 @@ func configurationOnWire(c vault.Configuration) wireConfiguration {
 // configureBody is PUT on an organization's configuration of an integration.
 // For API keys only the switch has a meaning.
 type configureBody struct {
-	organizationPath
+	organization organizationPath
 	Enabled      *bool             `json:"enabled"`
 	Scopes       jsontext.Value    `json:"scopes"`
 	ClientID     *string           `json:"client_id"`
@@ -81,7 +81,7 @@ type configureBody struct {
 }
 
 func (in *configureBody) decode(r *request) (vault.Target, error) {
-	target, err := in.organizationPath.decode(r)
+	target, err := in.organization.decode(r)
 	if err != nil {
 		return target, err
 	}

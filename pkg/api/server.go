@@ -69,7 +69,7 @@ func Join(servers ...*Server) http.Handler {
 func Routes() map[string][]string {
 	return map[string][]string{
 		"providers": paths(Providers(nil, nil, nil, nil)),
-		"keys":      paths(Keys(nil, nil)),
+		"keys":      paths(Keys(nil, nil, nil)),
 		"vend":      paths(Vend(nil)),
 	}
 }

@@ -242,10 +242,6 @@ func vendedOnWire(v vault.Vended) wireVended {
 	if v.Reason != "" {
 		return wireVended{Error: v.Reason}
 	}
-	config := v.Account.Config
-	if config == nil {
-		config = map[string]string{}
-	}
 	return wireVended{Active: true, Credential: &wireCredential{
 		Object:        "credential",
 		AuthMethod:    string(v.Account.AuthMethod),
@@ -253,6 +249,6 @@ func vendedOnWire(v vault.Vended) wireVended {
 		ExpiresAt:     stampOrNil(v.Account.Secrets[account.Current].ExpiresAt),
 		Scopes:        []string{},
 		MissingScopes: []string{},
-		Config:        config,
+		Config:        orEmpty(v.Account.Config),
 	}}
 }

@@ -76,6 +76,7 @@ func (a *App) keys() *api.Server {
 	return a.ingesting(api.Keys(
 		&vault.Accounts{Store: a.store, Clock: a.parts.Clock},
 		&vault.APIKeys{Store: a.store, Clock: a.parts.Clock},
+		&vault.Directory{Store: a.store, Clock: a.parts.Clock},
 	))
 }
 

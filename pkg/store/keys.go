@@ -33,9 +33,15 @@ import (
 //	API keys of a tenant                         K#<tenant>              <key id>
 //	accounts of an integration, in shards        U#<tenant>#<integration id>#<shard>   <account id>
 //
+//	index "ids", likewise                        PK                      SK
+//	one account by id; all of a tenant           U#<tenant>#<shard>      <account id>
+//
 // Names of the tenant's making are escaped, so that none of them can forge a
 // separator: two different tuples never share a key.
-const listIndex = "list"
+const (
+	listIndex = "list"
+	idIndex   = "ids"
+)
 
 // Shards bound how much of one index or job partition one integration heats:
 // a partition takes 1,000 writes a second.
@@ -111,8 +117,14 @@ func accountListingPK(tenant, integration string, shard int) string {
 	return fmt.Sprintf("U#%s#%s#%d", tenant, integration, shard)
 }
 
-func accountListing(a *account.Account) table.Key {
-	return table.Key{PK: accountListingPK(a.Tenant, a.IntegrationID, shardOf(a.ID, accountShards)), SK: a.ID}
+func accountIDPK(tenant string, shard int) string { return fmt.Sprintf("U#%s#%d", tenant, shard) }
+
+// accountIndex places an account in the indexes.
+func accountIndex(a *account.Account) map[string]table.Key {
+	return map[string]table.Key{
+		listIndex: {PK: accountListingPK(a.Tenant, a.IntegrationID, shardOf(a.ID, accountShards)), SK: a.ID},
+		idIndex:   {PK: accountIDPK(a.Tenant, shardOf(a.ID, accountShards)), SK: a.ID},
+	}
 }
 
 func shardOf(id string, shards uint32) int {

@@ -40,8 +40,7 @@ func (s *Store) saveBoth(ctx context.Context, in *integration.Integration, a *ac
 }
 
 func (s *Store) putAccount(a *account.Account) (table.Op, error) {
-	listing := accountListing(a)
-	return s.put(accountKey(a.Tenant, a.Slug, a.Owner), a, &a.Revision, &listing)
+	return s.put(accountKey(a.Tenant, a.Slug, a.Owner), a, &a.Revision, accountIndex(a))
 }
 
 // RemoveIntegration implements vault.IntegrationStore.
@@ -55,8 +54,7 @@ func (s *Store) RemoveIntegration(ctx context.Context, in *integration.Integrati
 
 // SaveAccount implements vault.AccountStore.
 func (s *Store) SaveAccount(ctx context.Context, a *account.Account) error {
-	listing := accountListing(a)
-	return s.save(ctx, accountKey(a.Tenant, a.Slug, a.Owner), a, &a.Revision, &listing)
+	return s.save(ctx, accountKey(a.Tenant, a.Slug, a.Owner), a, &a.Revision, accountIndex(a))
 }
 
 // DeleteAccount implements vault.AccountStore and vault.RemovalStore.
@@ -123,8 +121,7 @@ func (s *Store) FinishRemoval(ctx context.Context, job *integration.Removal) err
 
 // CreateTenant implements vault.TenantStore.
 func (s *Store) CreateTenant(ctx context.Context, t *tenant.Tenant, blob []byte) error {
-	listing := tenantListing(t.ID)
-	putTenant, err := s.put(tenantKey(t.ID), t, &t.Revision, &listing)
+	putTenant, err := s.put(tenantKey(t.ID), t, &t.Revision, inList(tenantListing(t.ID)))
 	if err != nil {
 		return err
 	}
@@ -138,7 +135,11 @@ func (s *Store) CreateTenant(ctx context.Context, t *tenant.Tenant, blob []byte)
 
 // SaveAPIKey implements vault.TenantStore.
 func (s *Store) SaveAPIKey(ctx context.Context, k *apikey.Key) error {
-	return s.save(ctx, apiKeyKey(k.Tenant, k.ID), k, &k.Revision, &table.Key{PK: apiKeyListingPK(k.Tenant), SK: k.ID})
+	return s.save(ctx, apiKeyKey(k.Tenant, k.ID), k, &k.Revision, inList(table.Key{PK: apiKeyListingPK(k.Tenant), SK: k.ID}))
+}
+
+func inList(position table.Key) map[string]table.Key {
+	return map[string]table.Key{listIndex: position}
 }
 
 func sortByID[T any](rows []*T, id func(*T) string) {

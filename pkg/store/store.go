@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"keyvend/pkg/fault"
 	"keyvend/pkg/ident"
@@ -50,7 +51,7 @@ func readable(err error) error {
 // no such row), and sets *rev to what the row has then. The first revision is
 // the time in microseconds: no key has the same revision twice, even when it
 // was deleted between.
-func (s *Store) put(key table.Key, v any, rev *int64, index *table.Key) (table.Op, error) {
+func (s *Store) put(key table.Key, v any, rev *int64, index map[string]table.Key) (table.Op, error) {
 	doc, err := json.Marshal(v)
 	if err != nil {
 		return table.Op{}, fmt.Errorf("store: encode %s: %w", key.SK, err)
@@ -62,15 +63,11 @@ func (s *Store) put(key table.Key, v any, rev *int64, index *table.Key) (table.O
 	} else {
 		*rev++
 	}
-	item := table.Item{Key: key, Revision: *rev, Doc: doc}
-	if index != nil {
-		item.Index = map[string]table.Key{listIndex: *index}
-	}
-	return table.Put(item, condition), nil
+	return table.Put(table.Item{Key: key, Revision: *rev, Doc: doc, Index: index}, condition), nil
 }
 
 // save is put and write for one row. On an error *rev is as it was.
-func (s *Store) save(ctx context.Context, key table.Key, v any, rev *int64, index *table.Key) error {
+func (s *Store) save(ctx context.Context, key table.Key, v any, rev *int64, index map[string]table.Key) error {
 	before := *rev
 	op, err := s.put(key, v, rev, index)
 	if err == nil {
@@ -139,20 +136,30 @@ func listed[T any](ctx context.Context, s *Store, pk, after string, finish func(
 	for i, item := range page.Items {
 		keys[i] = item.Key
 	}
-	items, err := s.Table.Get(ctx, keys...)
-	if err != nil {
-		return nil, "", readable(err)
-	}
-	for _, key := range keys {
-		row, err := decode(items, key, finish)
+	rows, err = rowsAt(ctx, s, keys, finish)
+	return rows, page.After, err
+}
+
+// rowsAt reads rows strongly, in the order of keys; those that are gone are
+// left out.
+func rowsAt[T any](ctx context.Context, s *Store, keys []table.Key, finish func(*T, table.Item)) ([]*T, error) {
+	var rows []*T
+	for batch := range slices.Chunk(keys, table.MaxGet) {
+		items, err := s.Table.Get(ctx, batch...)
 		if err != nil {
-			return nil, "", err
+			return nil, readable(err)
 		}
-		if row != nil {
-			rows = append(rows, row)
+		for _, key := range batch {
+			row, err := decode(items, key, finish)
+			if err != nil {
+				return nil, err
+			}
+			if row != nil {
+				rows = append(rows, row)
+			}
 		}
 	}
-	return rows, page.After, nil
+	return rows, nil
 }
 
 // allListed is listed over all pages.

@@ -1,13 +1,26 @@
 package vault
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
+	"keyvend/pkg/account"
 	"keyvend/pkg/catalog"
 	"keyvend/pkg/fault"
 	"keyvend/pkg/integration"
 )
+
+// reconfigure sets the values of config in a, nil leaving them as they are.
+// Every declared value may reach the address that a key is sent to when it is
+// checked, so they change only by an upsert that brings the secret again.
+func reconfigure(a *account.Account, config map[string]string) error {
+	if config == nil || maps.Equal(config, a.Config) {
+		return nil
+	}
+	return fault.New(fault.Invalid, "unprocessable_entity",
+		"config is bound to the secret, because it can decide where a check sends it. Change it together with the key: PUT /data-integrations/{slug}/api-key.")
+}
 
 // checkConfig says what is wrong with config values brought for in: only
 // fields that the provider declares are taken. A required one may be missing:

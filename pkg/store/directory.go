@@ -1,0 +1,100 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+
+	"keyvend/pkg/account"
+	"keyvend/pkg/table"
+	"keyvend/pkg/vault"
+)
+
+// AccountsIn implements vault.DirectoryStore: one query per shard of the index,
+// all at once, merged in the order of account ids.
+func (s *Store) AccountsIn(ctx context.Context, tenant string, r vault.AccountRange) (page []*account.Account, next string, err error) {
+	entries, more, err := s.merge(ctx, shardQueries(tenant, r))
+	if err != nil || len(entries) == 0 {
+		return nil, "", err
+	}
+	if len(entries) > r.Limit {
+		entries, more = entries[:r.Limit], true
+	}
+	if more {
+		next = entries[len(entries)-1].position
+	}
+	keys := make([]table.Key, len(entries))
+	for i, e := range entries {
+		keys[i] = e.key
+	}
+	page, err = rowsAt(ctx, s, keys, asAccount)
+	return page, next, err
+}
+
+func shardQueries(tenant string, r vault.AccountRange) []table.Query {
+	queries := make([]table.Query, accountShards)
+	for shard := range queries {
+		q := table.Query{Index: idIndex, PK: accountIDPK(tenant, shard), After: r.After, Descending: r.Descending, Limit: r.Limit}
+		if r.Integration != "" {
+			q.Index, q.PK = listIndex, accountListingPK(tenant, r.Integration, shard)
+		}
+		queries[shard] = q
+	}
+	return queries
+}
+
+// entry is where an index has an item: sort key and item.
+type entry struct {
+	position string
+	key      table.Key
+}
+
+// merge runs queries over shards of one listing and merges the pages. more
+// tells that one of them ended before its shard did; what lies beyond the least
+// far page is left for the next call.
+func (s *Store) merge(ctx context.Context, queries []table.Query) (entries []entry, more bool, err error) {
+	pages := make([]table.Page, len(queries))
+	errs := make([]error, len(queries))
+	var wait sync.WaitGroup
+	for i, q := range queries {
+		wait.Go(func() { pages[i], errs[i] = s.Table.Query(ctx, q) })
+	}
+	wait.Wait()
+	direction := 1
+	if queries[0].Descending {
+		direction = -1
+	}
+	order := func(a, b string) int { return direction * cmp.Compare(a, b) }
+	horizon := ""
+	for i, page := range pages {
+		if errs[i] != nil {
+			return nil, false, readable(errs[i])
+		}
+		for _, item := range page.Items {
+			entries = append(entries, entry{item.Index[queries[i].Index].SK, item.Key})
+		}
+		if page.After != "" && (horizon == "" || order(page.After, horizon) < 0) {
+			horizon = page.After
+		}
+	}
+	slices.SortFunc(entries, func(a, b entry) int { return order(a.position, b.position) })
+	if horizon != "" {
+		entries = slices.DeleteFunc(entries, func(e entry) bool { return order(e.position, horizon) > 0 })
+	}
+	return entries, horizon != "", nil
+}
+
+// AccountByID implements vault.DirectoryStore.
+func (s *Store) AccountByID(ctx context.Context, tenant, id string) (*account.Account, error) {
+	q := table.Query{Index: idIndex, PK: accountIDPK(tenant, shardOf(id, accountShards)), Prefix: id, Limit: 1}
+	page, err := s.Table.Query(ctx, q)
+	if err != nil || len(page.Items) == 0 {
+		return nil, readable(err)
+	}
+	found, err := one(ctx, s, page.Items[0].Key, asAccount)
+	if err != nil || found == nil || found.ID != id {
+		return nil, err
+	}
+	return found, nil
+}

@@ -1,0 +1,202 @@
+package vault
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"keyvend/pkg/account"
+	"keyvend/pkg/fault"
+	"keyvend/pkg/ident"
+	"keyvend/pkg/integration"
+)
+
+// DirectoryStore finds accounts across users.
+type DirectoryStore interface {
+	Reader
+	Integrations(ctx context.Context, tenant string) ([]*integration.Integration, error)
+	AccountsOf(ctx context.Context, tenant, user string) ([]*account.Account, error)
+	// AccountsIn lists accounts of a tenant in the order of their ids, dead ones
+	// included; one made a moment ago may still be missing. next is what to pass
+	// as After for what follows, "" at the end; a page may be short.
+	AccountsIn(ctx context.Context, tenant string, r AccountRange) (page []*account.Account, next string, err error)
+	// AccountByID finds an account, nil when there is none of that id (yet).
+	AccountByID(ctx context.Context, tenant, id string) (*account.Account, error)
+	SaveAccount(ctx context.Context, a *account.Account) error
+}
+
+// AccountRange is a range of a tenant's accounts.
+type AccountRange struct {
+	Integration string // id; "" is all
+	After       string // account id, exclusive, in the direction of the range; "" is from its start
+	Descending  bool
+	Limit       int
+}
+
+// of takes the range out of accounts in any order.
+func (r AccountRange) of(accounts []*account.Account) []*account.Account {
+	order := func(a, b *account.Account) int { return strings.Compare(a.ID, b.ID) }
+	if r.Descending {
+		order = func(a, b *account.Account) int { return strings.Compare(b.ID, a.ID) }
+	}
+	slices.SortFunc(accounts, order)
+	return slices.DeleteFunc(accounts, func(a *account.Account) bool {
+		return r.Integration != "" && a.IntegrationID != r.Integration ||
+			r.After != "" && order(a, &account.Account{ID: r.After}) <= 0
+	})
+}
+
+// AccountFilter says which accounts are asked for; nil is any.
+type AccountFilter struct {
+	Slug         *string
+	State        *account.State
+	User         *string
+	Organization *string // "" is none
+}
+
+func (f AccountFilter) matches(a *account.Account) bool {
+	return (f.Slug == nil || a.Slug == *f.Slug) &&
+		(f.State == nil || a.State == *f.State) &&
+		(f.User == nil || a.Owner.User == *f.User) &&
+		(f.Organization == nil || a.Owner.Organization == *f.Organization)
+}
+
+// Directory is the operators' view of a tenant's accounts.
+type Directory struct {
+	Store DirectoryStore
+	Clock ident.Clock
+}
+
+// scans bounds how many ranges one List reads to fill its page.
+const scans = 10
+
+// List is the accounts of a range that match f, at most r.Limit. next continues
+// it: a filter that few match may need several pages that hold little.
+func (d *Directory) List(ctx context.Context, v *Visit, f AccountFilter, r AccountRange) (page []*account.Account, next string, err error) {
+	known, err := d.integrations(ctx, v.Target.Tenant)
+	if err != nil {
+		return nil, "", err
+	}
+	if f.Slug != nil {
+		in, ok := known[*f.Slug]
+		if !ok {
+			return nil, "", nil
+		}
+		r.Integration = in.ID
+	}
+	want := r.Limit
+	for range scans {
+		part, following, err := d.part(ctx, v, f, r)
+		if err != nil {
+			return nil, "", err
+		}
+		for i, a := range part {
+			if !a.Of(known[a.Slug]) || !f.matches(a) {
+				continue
+			}
+			if page = append(page, a); len(page) == want && (i+1 < len(part) || following != "") {
+				return page, a.ID, nil
+			}
+		}
+		if following == "" {
+			return page, "", nil
+		}
+		r.After = following
+	}
+	return page, r.After, nil
+}
+
+// part reads one range: of one user from his own partition, which is strongly
+// consistent and holds few, else from the index.
+func (d *Directory) part(ctx context.Context, v *Visit, f AccountFilter, r AccountRange) ([]*account.Account, string, error) {
+	if f.User == nil {
+		return d.Store.AccountsIn(ctx, v.Target.Tenant, r)
+	}
+	all, err := d.Store.AccountsOf(ctx, v.Target.Tenant, *f.User)
+	return r.of(all), "", err
+}
+
+func (d *Directory) integrations(ctx context.Context, tenant string) (map[string]*integration.Integration, error) {
+	all, err := d.Store.Integrations(ctx, tenant)
+	bySlug := make(map[string]*integration.Integration, len(all))
+	for _, in := range all {
+		bySlug[in.Slug] = in
+	}
+	return bySlug, err
+}
+
+// ErrUnknownAccount: no living account has that id.
+var ErrUnknownAccount = fault.New(fault.NotFound, "not_found",
+	"There is no connected account of this id. One made a moment ago is found here a little later.")
+
+// Get is the living account of that id, in the rows as they are now.
+func (d *Directory) Get(ctx context.Context, v *Visit, id string) (*account.Account, error) {
+	found, err := d.Store.AccountByID(ctx, v.Target.Tenant, id)
+	if err != nil {
+		return nil, err
+	}
+	if found == nil {
+		return nil, ErrUnknownAccount
+	}
+	whole, err := d.visit(ctx, v, found)
+	if err != nil {
+		return nil, err
+	}
+	return whole.account(id)
+}
+
+// visit is v on the rows of a found account, read strongly.
+func (d *Directory) visit(ctx context.Context, v *Visit, found *account.Account) (*Visit, error) {
+	there := *v
+	there.Slug, there.User, there.Target.Organization = found.Slug, found.Owner.User, found.Owner.Organization
+	view, err := d.Store.Load(ctx, there.Target)
+	there.View = view
+	return &there, err
+}
+
+// account is the visit's living account, if it is the one of that id.
+func (v *Visit) account(id string) (*account.Account, error) {
+	if a := living(v, v.Integration); a != nil && a.ID == id {
+		return a, nil
+	}
+	return nil, ErrUnknownAccount
+}
+
+// AccountChange changes an account; what is nil stays as it is.
+type AccountChange struct {
+	Metadata map[string]string
+	Config   map[string]string
+}
+
+// Amend changes what a tenant keeps beside a secret.
+func (d *Directory) Amend(ctx context.Context, v *Visit, id string, change AccountChange) (*account.Account, error) {
+	found, err := d.Store.AccountByID(ctx, v.Target.Tenant, id)
+	if err != nil {
+		return nil, err
+	}
+	if found == nil {
+		return nil, ErrUnknownAccount
+	}
+	there, err := d.visit(ctx, v, found)
+	if err != nil {
+		return nil, err
+	}
+	var saved *account.Account
+	err = again(ctx, d.Store, there, func(v *Visit) error {
+		a, err := v.account(id)
+		if err != nil {
+			return err
+		}
+		next := *a
+		if change.Metadata != nil {
+			next.Metadata = change.Metadata
+		}
+		if err := reconfigure(&next, change.Config); err != nil {
+			return err
+		}
+		next.UpdatedAt = d.Clock.Now()
+		saved = &next
+		return d.Store.SaveAccount(ctx, saved)
+	})
+	return saved, err
+}
