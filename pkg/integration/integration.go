@@ -84,9 +84,10 @@ type Removal struct {
 // arrive, and an index may still lag, with a wide margin.
 const settle = 15 * time.Minute
 
-// Pass records that a pass over the accounts ended, having deleted n.
-func (r *Removal) Pass(n int) {
-	if n > 0 {
+// Pass records that a pass over the accounts ended, having found that many,
+// whether or not it could delete them.
+func (r *Removal) Pass(found int) {
+	if found > 0 {
 		r.EmptyPasses = 0
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -59,12 +60,17 @@ func (s *Sweeper) Sweep(ctx context.Context) (Swept, error) {
 
 // advance makes one pass over the job's accounts and records it.
 func (s *Sweeper) advance(ctx context.Context, job *integration.Removal) (deleted int, finished bool, err error) {
+	found := 0
 	for after := ""; ; {
 		page, next, err := s.Store.AccountsUnder(ctx, job, after)
 		if err != nil {
 			return deleted, false, err
 		}
-		n, err := s.delete(ctx, job, page)
+		page = slices.DeleteFunc(page, func(a *account.Account) bool {
+			return a.IntegrationID != job.IntegrationID // the index lags: the row belongs to a newer registration
+		})
+		found += len(page)
+		n, err := s.delete(ctx, page)
 		deleted += n
 		if err != nil || short(ctx) {
 			return deleted, false, err
@@ -74,7 +80,7 @@ func (s *Sweeper) advance(ctx context.Context, job *integration.Removal) (delete
 		}
 		after = next
 	}
-	job.Pass(deleted)
+	job.Pass(found)
 	if job.Done(s.Clock.Now()) {
 		return deleted, true, s.Store.FinishRemoval(ctx, job)
 	}
@@ -85,9 +91,9 @@ func (s *Sweeper) advance(ctx context.Context, job *integration.Removal) (delete
 // minutes, and the table's other users notice nothing.
 const parallel = 8
 
-// delete removes those accounts of the page that still belong to the removed
-// integration, each on condition that it is the one that was read.
-func (s *Sweeper) delete(ctx context.Context, job *integration.Removal, page []*account.Account) (int, error) {
+// delete removes the accounts of the page, each on condition that it is the one
+// that was read.
+func (s *Sweeper) delete(ctx context.Context, page []*account.Account) (int, error) {
 	var (
 		wait  sync.WaitGroup
 		slots = make(chan struct{}, parallel)
@@ -95,9 +101,6 @@ func (s *Sweeper) delete(ctx context.Context, job *integration.Removal, page []*
 		gone  = make([]bool, len(page))
 	)
 	for i, a := range page {
-		if a.IntegrationID != job.IntegrationID {
-			continue // the index lags: the row belongs to a newer registration
-		}
 		slots <- struct{}{}
 		wait.Go(func() {
 			defer func() { <-slots }()
