@@ -30,11 +30,16 @@ const MaxName = 128
 type Clock func() time.Time
 
 // Now is the present, in UTC, cut to the milliseconds that the wire shows.
-func (c Clock) Now() time.Time {
+func (c Clock) Now() time.Time { return c.read().UTC().Truncate(time.Millisecond) }
+
+// Micros is the present in microseconds since 1970, uncut.
+func (c Clock) Micros() int64 { return c.read().UnixMicro() }
+
+func (c Clock) read() time.Time {
 	if c == nil {
 		c = time.Now
 	}
-	return c().UTC().Truncate(time.Millisecond)
+	return c()
 }
 
 // New makes an id: prefix and a ULID of the time now.

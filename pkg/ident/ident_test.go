@@ -39,6 +39,9 @@ func TestTheClockShowsWhatTheWireShows(t *testing.T) {
 	if got, want := clock.Now(), time.Date(2026, 3, 1, 12, 0, 0, 123_000_000, time.UTC); got != want {
 		t.Errorf("%v, want %v", got, want)
 	}
+	if got, want := clock.Micros(), int64(1772366400123999); got != want {
+		t.Errorf("%d microseconds, want %d", got, want)
+	}
 	var real ident.Clock
 	if d := time.Since(real.Now()); d < 0 || d > time.Minute {
 		t.Errorf("the zero clock is off by %v", d)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"keyvend/pkg/fault"
 	"keyvend/pkg/ident"
@@ -17,6 +18,8 @@ import (
 type Store struct {
 	Table table.Table
 	Clock ident.Clock
+
+	newest atomic.Int64 // of all revisions that this process gave out
 }
 
 // errTooLarge: nothing that a request may bring comes near the limit alone, but
@@ -47,10 +50,26 @@ func readable(err error) error {
 	return err
 }
 
+// revision is what a row has after the one given (0: no such row). A row that is
+// made anew begins with the time in microseconds, and above all that this
+// process gave out, whatever its clock says: no key has the same revision twice,
+// even when it was deleted between. Two processes would have to meet in one
+// microsecond of their clocks.
+func (s *Store) revision(before int64) int64 {
+	for {
+		newest := s.newest.Load()
+		next := before + 1
+		if before == 0 {
+			next = max(s.Clock.Micros(), newest+1)
+		}
+		if s.newest.CompareAndSwap(newest, max(newest, next)) {
+			return next
+		}
+	}
+}
+
 // put makes the operation that stores v over the row whose revision is *rev (0:
-// no such row), and sets *rev to what the row has then. The first revision is
-// the time in microseconds: no key has the same revision twice, even when it
-// was deleted between.
+// no such row), and sets *rev to what the row has then.
 func (s *Store) put(key table.Key, v any, rev *int64, index map[string]table.Key) (table.Op, error) {
 	doc, err := json.Marshal(v)
 	if err != nil {
@@ -59,10 +78,8 @@ func (s *Store) put(key table.Key, v any, rev *int64, index map[string]table.Key
 	condition := table.At(*rev)
 	if *rev == 0 {
 		condition = table.Absent
-		*rev = s.Clock.Now().UnixMicro()
-	} else {
-		*rev++
 	}
+	*rev = s.revision(*rev)
 	return table.Put(table.Item{Key: key, Revision: *rev, Doc: doc, Index: index}, condition), nil
 }
 
