@@ -100,7 +100,7 @@ func (in *putKey) decode(r *request) (target vault.Target, err error) {
 	if in.upserted, err = in.upsert(&target, minSecret); err != nil {
 		return target, err
 	}
-	in.upserted.AccountID = in.ConnectedAccountID
+	target.AccountID = in.ConnectedAccountID
 	in.upserted.Request, err = r.remember()
 	return target, err
 }
@@ -125,9 +125,10 @@ func (in *addKey) decode(r *request) (vault.Target, error) {
 
 // ownerBody names whose account is meant.
 type ownerBody struct {
-	UserID          string  `json:"user_id"`
-	OrganizationID  *string `json:"organization_id"`
-	ConnectionOwner string  `json:"connection_owner"`
+	UserID             string  `json:"user_id"`
+	OrganizationID     *string `json:"organization_id"`
+	ConnectionOwner    string  `json:"connection_owner"`
+	ConnectedAccountID string  `json:"connected_account_id"`
 }
 
 func (in *ownerBody) decode(r *request) (target vault.Target, err error) {
@@ -137,7 +138,7 @@ func (in *ownerBody) decode(r *request) (target vault.Target, err error) {
 	if err := userOwned(in.ConnectionOwner); err != nil {
 		return target, err
 	}
-	target.Slug = r.slug()
+	target.Slug, target.AccountID = r.slug(), in.ConnectedAccountID
 	err = owner(&target, in.UserID, in.OrganizationID)
 	return target, err
 }
@@ -150,7 +151,7 @@ func (in *ownerPath) decode(r *request) (target vault.Target, err error) {
 	if err := userOwned(q.Get("connection_owner")); err != nil {
 		return target, err
 	}
-	target.Slug = r.slug()
+	target.Slug, target.AccountID = r.slug(), q.Get("connected_account_id")
 	var organization *string
 	if q.Has("organization_id") {
 		sent := q.Get("organization_id")

@@ -41,8 +41,6 @@ type Upsert struct {
 	ExpiresAt time.Time         // zero: nobody said
 	// AddOnly refuses to replace a secret that is stored already.
 	AddOnly bool
-	// AccountID, when not "", must be the id of the account that is there.
-	AccountID string
 	// Request, when it carries an Idempotency-Key, makes a repeat write nothing.
 	Request Request
 }
@@ -106,7 +104,7 @@ func (a *Accounts) Upsert(ctx context.Context, v *Visit, up Upsert) (*account.Ac
 func place(v *Visit, in *integration.Integration, up Upsert, clock ident.Clock) (next *account.Account, changed bool, err error) {
 	now := clock.Now()
 	living := living(v, in)
-	if up.AccountID != "" && (living == nil || living.ID != up.AccountID) {
+	if !v.means(living) {
 		return nil, false, errNoAccount
 	}
 	request := up.Request.remembered(v, now)
@@ -231,7 +229,7 @@ func (a *Accounts) Get(v *Visit) (*account.Account, error) {
 	if v.Integration == nil {
 		return nil, errUnknownSlug
 	}
-	if found := living(v, v.Integration); found != nil {
+	if found := living(v, v.Integration); found != nil && v.means(found) {
 		return found, nil
 	}
 	return nil, errNoAccount

@@ -26,6 +26,14 @@ type Target struct {
 	Slug         string
 	User         string // with Slug: the user's account
 	Organization string // with User: the account in that organization
+	// AccountID is no row: when not "", only the account of that id is meant, and
+	// another one that is found there is as good as none.
+	AccountID string
+}
+
+// means reports whether a, which may be nil, is what t can be about.
+func (t Target) means(a *account.Account) bool {
+	return t.AccountID == "" || a != nil && a.ID == t.AccountID
 }
 
 // View is what Reader.Load found. A nil pointer is a row that is not there.

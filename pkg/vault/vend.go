@@ -52,6 +52,7 @@ type Vended struct {
 const (
 	outcomeVended    = "vended"
 	outcomeUnknown   = "unknown_integration"
+	outcomeNoAccount = "unknown_account"
 	outcomeIntegrity = "integrity"
 	outcomeError     = "error"
 )
@@ -83,6 +84,8 @@ func (d *Vender) vend(ctx context.Context, v *Visit) (Vended, error) {
 	}
 	a := living(v, v.Integration)
 	switch {
+	case !v.means(a):
+		return Vended{}, errNoAccount
 	case a == nil:
 		return Vended{Reason: NotInstalled}, nil
 	case a.State != account.Connected:
@@ -148,6 +151,8 @@ func outcome(vended Vended, err error) string {
 		return vended.Reason
 	case errors.Is(err, errUnknownSlug):
 		return outcomeUnknown
+	case errors.Is(err, errNoAccount):
+		return outcomeNoAccount
 	case errors.Is(err, seal.ErrIntegrity), errors.Is(err, seal.ErrFormat), errors.Is(err, seal.ErrKeyVersion):
 		return outcomeIntegrity
 	case errors.As(err, &refused) && (refused.Kind == fault.Forbidden || refused.Kind == fault.Invalid):
