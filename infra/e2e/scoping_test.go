@@ -96,6 +96,20 @@ func accountIDs(t *testing.T, k *target) {
 		t.Errorf("%s", a.body)
 	}
 
+	only := func(id string) m { return m{"user_id": "ada", "connected_account_id": id} }
+	path := func(id string) string { return connected("ada", "openai", "") + "?connected_account_id=" + id }
+	for _, id := range []string{bos, "data_installation_01HZZZZZZZZZZZZZZZZZZZZZZZ", "nonsense"} {
+		shop.do("POST", "/data-integrations/openai/credentials", only(id)).is(404, "not_found")
+		shop.do("GET", path(id), nil).is(404, "not_found")
+		shop.do("PUT", path(id), m{"state": "needs_reauthorization"}).is(404, "not_found")
+		shop.do("DELETE", path(id), nil).is(404, "not_found")
+	}
+	if a := shop.do("POST", "/data-integrations/openai/credentials", only(adas)).is(200); a.field("active") != true {
+		t.Errorf("by its own id: %d bytes", len(a.body))
+	}
+	shop.do("GET", path(adas), nil).is(200)
+	shop.do("PUT", path(adas), m{"state": "connected"}).is(200)
+
 	add := m{"user_id": "ada", "secret": newSecret(), "connection_intent": "add"}
 	shop.do("POST", "/data-integrations/openai/api-key", add).is(404, "multiple_connections_unavailable")
 	add["user_id"] = "cy"
@@ -106,6 +120,8 @@ func accountIDs(t *testing.T, k *target) {
 	shop.do("POST", "/data-integrations/openai/api-key", add).is(404, "multiple_connections_unavailable")
 	add["connection_intent"] = "multiply"
 	shop.do("POST", "/data-integrations/openai/api-key", add).is(422)
+	shop.do("DELETE", path(adas), nil).is(204)
+	shop.vends("openai", m{"user_id": "ada"}, "")
 }
 
 // tenants are about what one tenant can learn of another, and about API keys
