@@ -60,6 +60,7 @@ type Account struct {
 	Metadata      map[string]string      `json:"metadata,omitempty"`
 	CreatedAt     time.Time              `json:"created_at"`
 	UpdatedAt     time.Time              `json:"updated_at"`
+	ChangedBy     string                 `json:"changed_by,omitempty"` // the API key that changed it last
 	Requests      idempotency.Memory     `json:"requests,omitempty"`
 
 	Revision int64 `json:"-"`

@@ -21,6 +21,7 @@ const (
 	AccountPrefix     = "data_installation_"
 	JobPrefix         = "job_"
 	RequestPrefix     = "req_"
+	EventPrefix       = "event_"
 )
 
 // MaxName is the length in bytes of the longest user or organization id.

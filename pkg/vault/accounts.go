@@ -166,7 +166,7 @@ func successor(v *Visit, in *integration.Integration, living *account.Account, n
 	if v.Account != nil {
 		next.Revision = v.Account.Revision
 	}
-	next.State, next.UpdatedAt = account.Connected, now
+	next.State, next.UpdatedAt, next.ChangedBy = account.Connected, now, v.Target.APIKey
 	return next
 }
 
@@ -248,7 +248,7 @@ func (a *Accounts) SetState(ctx context.Context, v *Visit, state account.State) 
 			return nil
 		}
 		next := *found
-		next.State, next.UpdatedAt = state, a.Clock.Now()
+		next.State, next.UpdatedAt, next.ChangedBy = state, a.Clock.Now(), v.Target.APIKey
 		saved = &next
 		return a.Store.SaveAccount(ctx, saved)
 	})

@@ -194,7 +194,7 @@ func (d *Directory) Amend(ctx context.Context, v *Visit, id string, change Accou
 		if err := reconfigure(&next, change.Config); err != nil {
 			return err
 		}
-		next.UpdatedAt = d.Clock.Now()
+		next.UpdatedAt, next.ChangedBy = d.Clock.Now(), v.Target.APIKey
 		saved = &next
 		return d.Store.SaveAccount(ctx, saved)
 	})
