@@ -234,8 +234,8 @@ expect() {
 	local what=$1 filter=$2
 	shift 2
 	if ! jq -e "$@" "$filter" "$answer" >/dev/null; then
-		cat "$answer" >&2
-		fail "$function does not: $what" "$log"
+		echo "$function answered: $(cat "$answer")" >&2
+		fail "$function: not so: $what" "$log"
 	fi
 	printf '%-20s %s\n' "$function" "$what"
 }
