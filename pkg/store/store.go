@@ -146,8 +146,11 @@ func all[T any](ctx context.Context, s *Store, pk, prefix string, finish func(*T
 // strongly. Rows that are gone meanwhile are left out.
 func listed[T any](ctx context.Context, s *Store, pk, after string, finish func(*T, table.Item)) (rows []*T, next string, err error) {
 	page, err := s.Table.Query(ctx, table.Query{Index: listIndex, PK: pk, After: after, Limit: table.MaxGet})
-	if err != nil || len(page.Items) == 0 {
+	if err != nil {
 		return nil, "", readable(err)
+	}
+	if len(page.Items) == 0 { // which does not mean that none follows
+		return nil, page.After, nil
 	}
 	keys := make([]table.Key, len(page.Items))
 	for i, item := range page.Items {
