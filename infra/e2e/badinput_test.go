@@ -75,6 +75,7 @@ func badBodies(t *testing.T, k *target) {
 		{"trailing data", `{"user_id":"ada","secret":"sk-canary-trail"} sk-canary-more`, 400},
 		{"two objects", `{"user_id":"ada","secret":"sk-canary-two"}{"user_id":"bo"}`, 400},
 		{"a name twice", `{"user_id":"ada","user_id":"bo","secret":"sk-canary-twice","provider":"stripe"}`, 400},
+		{"a secret for a name, twice", `{"user_id":"ada","sk-canary-name":1,"sk-canary-name":2}`, 400},
 		{"a name twice inside", `{"user_id":"ada","secret":"sk-canary-inside","x":{"a":1,"a":2}}`, 400},
 		{"invalid UTF-8", "{\"user_id\":\"ada\xff\",\"secret\":\"sk-canary-utf\"}", 400},
 		{"invalid UTF-8 where nobody looks", "{\"user_id\":\"ada\",\"secret\":\"sk-canary-utf\",\"x\":\"\xc3\x28\"}", 400},
@@ -114,6 +115,12 @@ func badBodies(t *testing.T, k *target) {
 				client{t: t, target: k, key: "sk_kv_nobody"}.do(route.method, route.path, b.body).is(401)
 			}
 		}
+	}
+	for _, field := range []string{"metadata", "config"} {
+		body := fmt.Sprintf(`{"user_id":"ada","secret":"sk-canary-x",%q:{"sk-canary-name":5}}`, field)
+		shop.do("PUT", "/data-integrations/openai/api-key", body).is(400, "invalid_request_body")
+		inline := fmt.Sprintf(`{"api_key":{"user_id":"ada","secret":"sk-canary-x",%q:{"sk-canary-name":5}}}`, field)
+		shop.do("PUT", "/data-integrations/openai", inline).is(400, "invalid_request_body")
 	}
 	shop.intact(secret, before)
 }

@@ -97,7 +97,7 @@ func (c client) raw(r request, target string) answer {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	defer conn.Close() //nolint:errcheck // the answer is read
+	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
 	body, _ := io.ReadAll(reader(r.body))
 	var text bytes.Buffer
@@ -136,7 +136,7 @@ func reader(body any) io.Reader {
 }
 
 func read(t testing.TB, asked request, response *http.Response) (answer, error) {
-	defer response.Body.Close() //nolint:errcheck // read to its end
+	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	return answer{t: t, asked: asked, status: response.StatusCode, header: response.Header, body: body}, err
 }

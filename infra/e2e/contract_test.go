@@ -183,7 +183,9 @@ func shapes() map[string]string {
 		"data_provider": "object id name description? slug integration_type credentials_type scopes? auth_methods connection_owner ownership " +
 			"created_at updated_at integrationType credentialsType createdAt updatedAt connected_account? connected_accounts",
 		"data_provider.connected_account": account + " userlandUserId organizationId? createdAt updatedAt",
-		"list":                            "object data list_metadata",
+		// The file's credentials are those of an organization's own OAuth app.
+		"data_integration_configuration": "object id organization_id slug name enabled scopes? config created_at updated_at",
+		"list":                           "object data list_metadata",
 	}
 }
 
@@ -216,10 +218,10 @@ func complete(a answer, parent string, value any) {
 
 // childOf names the shape of an object's field.
 func childOf(kind, field string) string {
-	switch {
-	case field == "data":
+	switch field {
+	case "data":
 		return ""
-	case field == "connected_accounts":
+	case "connected_accounts":
 		return kind + ".connected_account"
 	}
 	return kind + "." + field

@@ -37,7 +37,7 @@ const patience = 30 * time.Second
 func startLocal(t testing.TB, dir string) *localProcess {
 	t.Helper()
 	p := &localProcess{t: t, dir: dir, out: &lines{}, done: make(chan struct{})}
-	p.cmd = exec.CommandContext(context.Background(), program(t, buildLocal), "-addr", "127.0.0.1:0", "-data", dir) //nolint:gosec // our own program
+	p.cmd = exec.CommandContext(context.Background(), program(t, buildLocal), "-addr", "127.0.0.1:0", "-data", dir)
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	if err := p.start(); err != nil {
 		t.Fatal(err)
@@ -126,7 +126,7 @@ func operatorAt(socket string) func(context.Context, operator.Request) (operator
 		if err != nil {
 			return response, err
 		}
-		defer answer.Body.Close() //nolint:errcheck // read to its end
+		defer answer.Body.Close()
 		if answer.StatusCode != http.StatusOK {
 			var refused struct{ Message string }
 			_ = json.NewDecoder(answer.Body).Decode(&refused)

@@ -26,6 +26,8 @@ func organizations() []guarantee {
 	return []guarantee{
 		{"an_account_in_an_organization_and_one_without_are_two", twoScopes},
 		{"connected_account_id_has_to_be_the_users_own", accountIDs},
+		{"an_organization_can_switch_an_integration_off_for_its_own", switchedOff},
+		{"a_freeze_refuses_the_next_vend_and_keeps_everything", frozen},
 	}
 }
 
@@ -122,6 +124,78 @@ func accountIDs(t *testing.T, k *target) {
 	shop.do("POST", "/data-integrations/openai/api-key", add).is(422)
 	shop.do("DELETE", path(adas), nil).is(204)
 	shop.vends("openai", m{"user_id": "ada"}, "")
+}
+
+// inside is how somebody's vend in an organization is asked for.
+func inside(organization string) m { return m{"user_id": "ada", "organization_id": organization} }
+
+func switchedOff(t *testing.T, k *target) {
+	shop := k.newShop(t)
+	id := shop.register("openai").text("id")
+	secrets := map[string]string{}
+	for _, organization := range []string{"org_1", "org_2"} {
+		secrets[organization] = newSecret()
+		shop.upsert("openai", m{"user_id": "ada", "organization_id": organization, "secret": secrets[organization]})
+	}
+	alone := newSecret()
+	shop.upsert("openai", m{"user_id": "ada", "secret": alone})
+
+	const path = "/organizations/org_1/data_integration_configurations"
+	if row := shop.do("GET", path, nil).is(200).row("openai"); row["enabled"] != true || row["organization_id"] != "org_1" || row["id"] != id {
+		t.Errorf("before: %v", row)
+	}
+	if a := shop.do("PUT", path+"/openai", m{"enabled": false}).is(200); a.field("enabled") != false || a.text("name") != "OpenAI" {
+		t.Errorf("%s", a.body)
+	}
+	shop.do("POST", "/data-integrations/openai/credentials", inside("org_1")).is(403, "data_integration_disabled")
+	shop.vends("openai", inside("org_2"), secrets["org_2"])
+	shop.vends("openai", m{"user_id": "ada"}, alone)
+	if row := shop.do("GET", dataProviders("ada", "org_1"), nil).is(200).row("openai"); row != nil {
+		t.Errorf("an organization's people are offered what it switched off: %v", row)
+	}
+	shop.do("PUT", path+"/openai", m{"enabled": true}).is(200)
+	shop.vends("openai", inside("org_1"), secrets["org_1"])
+	shop.do("PUT", path+"/no-such", m{"enabled": true}).is(404, "not_found")
+
+	// A switch cannot turn on what is off for all, and dies with its integration.
+	shop.do("PUT", "/data-integrations/openai", m{"enabled": false}).is(200)
+	shop.do("POST", "/data-integrations/openai/credentials", inside("org_1")).is(403, "data_integration_disabled")
+	shop.do("PUT", path+"/openai", m{"enabled": false}).is(200)
+	shop.do("DELETE", "/data-integrations/openai", nil).is(204)
+	shop.register("openai")
+	shop.vends("openai", inside("org_1"), "")
+}
+
+func frozen(t *testing.T, k *target) {
+	shop, other := k.newShop(t), k.newShop(t)
+	secret := newSecret()
+	for _, s := range []client{shop.client, other.client} {
+		s.register("openai")
+		s.register("stripe")
+		s.upsert("openai", m{"user_id": "ada", "organization_id": "org_1", "secret": secret})
+		s.upsert("stripe", m{"user_id": "ada", "organization_id": "org_2", "secret": secret})
+	}
+	for path, hit := range map[string][2]bool{ // whether openai in org_1 and stripe in org_2 are frozen
+		"/keyvend/freeze":                     {true, true},
+		"/keyvend/integrations/openai/freeze": {true, false},
+		"/keyvend/organizations/org_1/freeze": {true, false},
+	} {
+		shop.do("PUT", path, m{"reason": "an incident"}).is(200)
+		for i, ask := range []func(client) answer{
+			func(c client) answer { return c.do("POST", "/data-integrations/openai/credentials", inside("org_1")) },
+			func(c client) answer { return c.do("POST", "/data-integrations/stripe/credentials", inside("org_2")) },
+		} {
+			if a := ask(shop.client); hit[i] {
+				a.is(403, "frozen")
+			} else if a.text("credential.value") != secret {
+				t.Errorf("%s froze too much: %v", path, a)
+			}
+			ask(other.client).is(200)
+		}
+		shop.do("DELETE", path, nil)
+		shop.vends("openai", inside("org_1"), secret)
+		shop.vends("stripe", inside("org_2"), secret)
+	}
 }
 
 // tenants are about what one tenant can learn of another, and about API keys
@@ -226,7 +300,7 @@ func revoked(t *testing.T, k *target) {
 func expired(t *testing.T, k *target) {
 	shop := k.newShop(t)
 	shop.register("openai")
-	ends := time.Now().Add(1500 * time.Millisecond)
+	ends := time.Now().Add(3 * time.Second)
 	issued := k.must(t, operator.Request{Action: operator.IssueAPIKey, Tenant: shop.tenant, Name: "short", Scopes: []string{"manage", "vend"}, ExpiresAt: &ends})
 	c := client{t: t, target: k, key: issued.Token}
 	await(t, "the key expires", func() bool {

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"testing"
 
-	"keyvend/pkg/ident"
 	"keyvend/pkg/operator"
 )
 
@@ -130,9 +129,3 @@ func (l *lines) Bytes() []byte {
 	defer l.mu.Unlock()
 	return bytes.Clone(l.all.Bytes())
 }
-
-// The prefixes of the ids on the wire.
-const (
-	integrationID = ident.IntegrationPrefix
-	accountID     = ident.AccountPrefix
-)
