@@ -1,8 +1,9 @@
 # Everyday commands, and the targets that `sam build` calls.
 #
 #   make run     the whole set on this machine
-#   make test    format, vet, lint, tests, tests with the race detector
+#   make test    format, vet, lint, the template, tests, tests with the race detector
 #   make build   every function for this machine's processor, into .build/
+#   make tools   installs what tests need besides Go
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -17,10 +18,25 @@ ADDR        ?= 127.0.0.1:8787
 run:
 	go run ./infra/local -addr $(ADDR)
 
+# What is missing of the tools is left out, and said; with CI set it is a failure.
+export KEYVEND_TOOLS ?= $(HOME)/.cache/keyvend
+export SAM_CLI_TELEMETRY := 0
+TOOL = PATH="$$KEYVEND_TOOLS/bin:$$KEYVEND_TOOLS/sam/bin:$$PATH"
+
+.PHONY: tools
+tools:
+	infra/tools/install.sh
+
 .PHONY: test
-test: format lint
+test: format lint template
 	go test ./...
 	go test -race ./...
+
+.PHONY: template
+template:
+	@$(TOOL); if command -v sam >/dev/null; then sam validate --lint; \
+	elif test -n "$${CI:-}"; then echo "sam is missing: make tools"; exit 1; \
+	else echo "skipped: sam is not installed: make tools"; fi
 
 .PHONY: format
 format:
@@ -29,9 +45,9 @@ format:
 .PHONY: lint
 lint:
 	go vet ./...
-	@if command -v golangci-lint >/dev/null; then golangci-lint run ./...; \
-	elif test -n "$${CI:-}"; then echo "golangci-lint is missing"; exit 1; \
-	else echo "skipped: golangci-lint is not installed"; fi
+	@$(TOOL); if command -v golangci-lint >/dev/null; then golangci-lint run ./...; \
+	elif test -n "$${CI:-}"; then echo "golangci-lint is missing: make tools"; exit 1; \
+	else echo "skipped: golangci-lint is not installed: make tools"; fi
 
 .PHONY: bench
 bench:
