@@ -19,25 +19,28 @@ import (
 
 // Provider is one third-party service. Its JSON form is that of its file.
 type Provider struct {
-	Slug         string        `json:"slug"`           // ^[a-z0-9][a-z0-9_-]{0,63}$, also the name of its file
-	Name         string        `json:"name"`           // as people know it
-	Category     string        `json:"category"`       // one word from the schema's list
-	AuthMethods  []string      `json:"auth_methods"`   // for now "api_key" alone
-	KeyPage      string        `json:"key_page"`       // https address of the page where a user gets a key
-	KeyHint      string        `json:"key_hint"`       // one sentence: which key to bring
-	Help         string        `json:"help,omitempty"` // what else a user should know
-	KeyShapes    []Shape       `json:"key_shapes"`     // forms that keys have; empty when none is known
-	ConfigFields []ConfigField `json:"config_fields"`  // settings that are stored beside the key
-	Confidence   string        `json:"confidence"`     // how well the entry is attested: "high", "medium" or "low"
+	Slug         string        `json:"slug"`            // ^[a-z0-9][a-z0-9_-]{0,63}$, also the name of its file
+	Name         string        `json:"name"`            // as people know it
+	Category     string        `json:"category"`        // one word from the schema's list
+	AuthMethods  []string      `json:"auth_methods"`    // for now "api_key" alone
+	KeyPage      string        `json:"key_page"`        // https address of the page where a user gets a key
+	KeyHint      string        `json:"key_hint"`        // one sentence: which key to bring
+	Help         string        `json:"help,omitempty"`  // what else a user should know
+	KeyShapes    []Shape       `json:"key_shapes"`      // forms that keys have; empty when none is known
+	ConfigFields []ConfigField `json:"config_fields"`   // settings that are stored beside the key
+	Check        *Check        `json:"check,omitempty"` // nil: no free way to check a key is known
+	Confidence   string        `json:"confidence"`      // how well the entry is attested: "high", "medium" or "low"
 }
 
 // Field returns the config field of that name.
-func (p Provider) Field(name string) (ConfigField, bool) {
-	i := slices.IndexFunc(p.ConfigFields, func(f ConfigField) bool { return f.Field == name })
+func (p Provider) Field(name string) (ConfigField, bool) { return find(p.ConfigFields, name) }
+
+func find(fields []ConfigField, name string) (ConfigField, bool) {
+	i := slices.IndexFunc(fields, func(f ConfigField) bool { return f.Field == name })
 	if i < 0 {
 		return ConfigField{}, false
 	}
-	return p.ConfigFields[i], true
+	return fields[i], true
 }
 
 // LooksLike reports whether key has one of the stated shapes, and true when

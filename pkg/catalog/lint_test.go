@@ -167,6 +167,14 @@ func lintFile(s schema, slug string, content []byte) (catalog.Provider, []string
 		seen[f.Field] = true
 		problems = append(problems, lintField(f, at)...)
 	}
+	for _, w := range catalog.ValidateFields(p.ConfigFields) {
+		problems = append(problems, "config_fields"+w.Field+": "+w.Reason)
+	}
+	if p.Check != nil {
+		for _, w := range p.Check.Validate(p.ConfigFields) {
+			problems = append(problems, member("check", w.Field)+": "+w.Reason)
+		}
+	}
 	return p, problems
 }
 

@@ -52,7 +52,7 @@ func (s schema) keyword(keyword string, rules map[string]any, v any, at string) 
 		name := strings.TrimPrefix(rule.(string), "#/$defs/")
 		return s.against(s.root["$defs"].(map[string]any)[name].(map[string]any), v, at)
 	case "type":
-		return unless(hasType(v, rule.(string)), at, "must be of type %v", rule)
+		return unless(slices.ContainsFunc(types(rule), func(t string) bool { return hasType(v, t) }), at, "must be of type %v", rule)
 	case "enum":
 		return unless(slices.Contains(rule.([]any), v), at, "must be one of %v", rule)
 	case "const":
@@ -69,6 +69,18 @@ func (s schema) keyword(keyword string, rules map[string]any, v any, at string) 
 	return []string{fmt.Sprintf("%s: the tests do not know the schema's keyword %s", at, keyword)}
 }
 
+// types are the one type or the several that a schema names.
+func types(rule any) []string {
+	if one, ok := rule.(string); ok {
+		return []string{one}
+	}
+	var several []string
+	for _, t := range rule.([]any) {
+		several = append(several, t.(string))
+	}
+	return several
+}
+
 func hasType(v any, want string) bool {
 	switch v := v.(type) {
 	case string:
@@ -76,7 +88,7 @@ func hasType(v any, want string) bool {
 	case bool:
 		return want == "boolean"
 	case float64:
-		return want == "integer" && v == float64(int(v))
+		return want == "number" || want == "integer" && v == float64(int(v))
 	case []any:
 		return want == "array"
 	case map[string]any:
@@ -149,8 +161,13 @@ func (s schema) aboutMembers(keyword string, rules map[string]any, v any, at str
 			}
 		}
 	case "additionalProperties":
-		for name := range object {
+		for name, value := range object {
 			_, is := known[name]
+			others, any := rules[keyword].(map[string]any)
+			if !is && any {
+				wrong = append(wrong, s.against(others, value, member(at, name))...)
+				continue
+			}
 			wrong = append(wrong, unless(is, member(at, name), "is not a known field")...)
 		}
 	case "properties":
