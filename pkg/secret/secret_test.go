@@ -62,7 +62,9 @@ func TestNoEncoderReachesASecret(t *testing.T) {
 }
 
 func TestAPanicWithASecretTellsItsTypeOnly(t *testing.T) {
-	defer func() { silent(t, canary, fmt.Sprintf("%v %+v %#v", recover(), hold(secret.FromString(canary)), errors.New("x")), "panic") }()
+	defer func() {
+		silent(t, canary, fmt.Sprintf("%v %+v %#v", recover(), hold(secret.FromString(canary)), errors.New("x")), "panic")
+	}()
 	panic(secret.FromString(canary))
 }
 
