@@ -28,7 +28,7 @@ const key = boottest.Canary + "0123456789abcdef"
 // acme is a tenant that registered openai, with a key of user anna.
 type acme struct {
 	*boottest.World
-	tenant, token string
+	tenant, token, account string
 }
 
 func newAcme(t testing.TB, cfg boottest.Config) acme {
@@ -37,7 +37,7 @@ func newAcme(t testing.TB, cfg boottest.Config) acme {
 	a := acme{World: w, tenant: w.Tenant()}
 	a.token = w.Key(a.tenant, "vend", "manage")
 	w.Register(a.token, "openai")
-	w.Upsert(a.token, "openai", "anna", key)
+	a.account = w.Upsert(a.token, "openai", "anna", key).Text("id")
 	return a
 }
 

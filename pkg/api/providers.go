@@ -47,7 +47,8 @@ func organizationOwnedRoutes() []Route {
 		"/organizations/{organization_id}/connected_accounts/{slug}",
 		"/organizations/{organization_id}/data_providers",
 	} {
-		for _, method := range []string{"GET", "POST", "PUT", "DELETE"} {
+		routes = append(routes, Route{"GET", path, apikey.Read, handle(later)})
+		for _, method := range []string{"POST", "PUT", "DELETE"} {
 			routes = append(routes, Route{method, path, apikey.Manage, handle(later)})
 		}
 	}
