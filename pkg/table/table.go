@@ -4,9 +4,11 @@
 package table
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Limits of every engine.
@@ -65,10 +67,22 @@ type Item struct {
 	// Nil in items that come from an index.
 	Doc []byte
 	// Index places the item in sparse, keys-only indexes: index name to
-	// position. A name is 1 to 32 lower-case letters. The writer keeps a sort
+	// position. A name is 3 to 32 lower-case letters. The writer keeps a sort
 	// key unique within its index partition. An item that comes from an index
 	// has the position in that index only.
 	Index map[string]Key
+	// ExpiresAt, in whole seconds, is when the item has had its time: the engine
+	// may delete it at any moment after that, and does in the end. Until then it
+	// is returned and counts in conditions as ever, so that readers filter. The
+	// zero value is never. A Put without it takes it away. Engines return it in
+	// UTC, and not in items that come from an index.
+	ExpiresAt time.Time
+}
+
+// SameContent tells whether two items have the same revision, Doc and
+// ExpiresAt: whether a Put of one is a repeat of a Put of the other.
+func (i Item) SameContent(other Item) bool {
+	return i.Revision == other.Revision && bytes.Equal(i.Doc, other.Doc) && i.ExpiresAt.Equal(other.ExpiresAt)
 }
 
 // Table is an engine.
@@ -91,8 +105,8 @@ type Table interface {
 	// Write performs all operations or none. Keys must be distinct; all
 	// conditions are about what was stored before; the first that does not hold
 	// is the one that the *ConditionError names. It is idempotent: a Put whose
-	// condition fails because the very same item (revision and Doc) is already
-	// stored has succeeded, and so has a repeated Delete inside one call whose
+	// condition fails because the very same item (revision, Doc and ExpiresAt) is
+	// already stored has succeeded, and so has a repeated Delete inside one call whose
 	// first try was stored but not answered.
 	Write(ctx context.Context, ops ...Op) error
 }

@@ -2,6 +2,7 @@ package table
 
 import (
 	"fmt"
+	"time"
 	"unicode/utf8"
 )
 
@@ -12,7 +13,14 @@ const (
 	behindAll = "\x7f"
 )
 
-const maxIndexName = 32
+// Bytes of an index name. DynamoDB takes none that is shorter.
+const (
+	minIndexName = 3
+	maxIndexName = 32
+)
+
+// lastSecond is the last second of the year 9999.
+const lastSecond = 253402300799
 
 // ValidateGet tells whether engines may be asked for keys; the error is
 // ErrInvalid. Engines call it, and so do the other Validate functions.
@@ -119,6 +127,9 @@ func validateItem(item Item) error {
 	if !utf8.Valid(item.Doc) {
 		return fmt.Errorf("%w: Doc is not UTF-8", ErrInvalid)
 	}
+	if err := validateExpiry(item.ExpiresAt); err != nil {
+		return err
+	}
 	for name, position := range item.Index {
 		if err := validateIndexName(name); err != nil {
 			return err
@@ -126,6 +137,37 @@ func validateItem(item Item) error {
 		if err := ValidateKey(position); err != nil {
 			return fmt.Errorf("index %s: %w", name, err)
 		}
+	}
+	return nil
+}
+
+func validateExpiry(at time.Time) error {
+	if at.IsZero() {
+		return nil
+	}
+	if at.Nanosecond() != 0 {
+		return fmt.Errorf("%w: ExpiresAt %v is not in whole seconds", ErrInvalid, at)
+	}
+	if _, ok := ExpiryOf(at.Unix()); !ok {
+		return fmt.Errorf("%w: ExpiresAt %v", ErrInvalid, at)
+	}
+	return nil
+}
+
+// ExpiryOf is the ExpiresAt that lies seconds behind the start of 1970. It is
+// false when no Put would take that: before 1970 or after the year 9999.
+func ExpiryOf(seconds int64) (time.Time, bool) {
+	if seconds < 1 || seconds > lastSecond {
+		return time.Time{}, false
+	}
+	return time.Unix(seconds, 0).UTC(), true
+}
+
+// ValidateChanges tells whether a feed may be asked for so many changes; the
+// error is ErrInvalid.
+func ValidateChanges(limit int) error {
+	if limit < 1 || limit > MaxPage {
+		return fmt.Errorf("%w: limit of %d changes", ErrInvalid, limit)
 	}
 	return nil
 }
@@ -151,7 +193,7 @@ func validateKeyPart(name, s string) error {
 }
 
 func validateIndexName(name string) error {
-	if name == "" || len(name) > maxIndexName {
+	if len(name) < minIndexName || len(name) > maxIndexName {
 		return fmt.Errorf("%w: index name of %d bytes", ErrInvalid, len(name))
 	}
 	for i := range len(name) {

@@ -5,6 +5,7 @@ package bolt
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"sync"
@@ -23,39 +24,65 @@ const (
 	lockTimeout = time.Second // how long Open waits for another process to let go
 	maxGroup    = 64          // writes in one commit
 	pageBytes   = 1 << 20     // bytes of Docs in one page; the item that passes it is the last
-	format      = "1"         // of the file; anything else is refused
+
+	// The format of the file. One of the format before, which knew neither
+	// expiry nor feed, becomes one of this when it is opened; anything else is
+	// refused.
+	format       = "2"
+	formatBefore = "1"
 )
 
 // The buckets of the file:
 //
-//	meta          "format" -> format
+//	meta          "format" -> format, "id" -> the file's own name
 //	items         PK 0x00 SK -> record (record.go)
 //	index.<name>  index PK 0x00 index SK 0x00 PK 0x00 SK -> nothing
+//	expiry        ExpiresAt (seconds, 8 bytes) PK 0x00 SK -> nothing (reap.go)
+//	feed          number of the change (8 bytes) -> change (feed.go)
 //
-// No key holds a 0x00, which so sorts before every continuation.
+// No key holds a 0x00, which so sorts before every continuation. Numbers are
+// big-endian. There is no feed until somebody has asked for it.
 var (
-	bucketMeta  = []byte("meta")
-	bucketItems = []byte("items")
-	keyFormat   = []byte("format")
+	bucketMeta   = []byte("meta")
+	bucketItems  = []byte("items")
+	bucketExpiry = []byte("expiry")
+	bucketFeed   = []byte("feed")
+	keyFormat    = []byte("format")
+	keyID        = []byte("id")
 )
 
 const bucketIndex = "index."
 
+// DefaultReapEvery is how often expired items are deleted.
+const DefaultReapEvery = time.Minute
+
+// Config is what a Table may be told; the zero value is for production.
+type Config struct {
+	Now       func() time.Time // says what has expired and when changes were committed; nil: time.Now
+	ReapEvery time.Duration    // between two rounds of deleting what has expired; 0: DefaultReapEvery
+}
+
 // Table is a table.Table in a file. It is safe for concurrent use.
 type Table struct {
 	db      *bbolt.DB
+	now     func() time.Time
+	id      string // the file's, before the numbers of its changes
 	writes  chan *write
 	closing chan struct{} // closed when Close begins
 	written chan struct{} // closed when the writer has ended
+	reaped  chan struct{} // closed when the reaper has ended
 	once    sync.Once
 }
 
 var _ table.Table = (*Table)(nil)
 
+// Open is Config{}.Open.
+func Open(path string) (*Table, error) { return Config{}.Open(path) }
+
 // Open opens the file at path, which it makes (0600) when there is none; its
 // folder must exist. It fails with ErrInUse while another process holds the
 // file.
-func Open(path string) (*Table, error) {
+func (c Config) Open(path string) (*Table, error) {
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType})
 	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("%w: %s", ErrInUse, path)
@@ -63,26 +90,43 @@ func Open(path string) (*Table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bolt: open %s: %w", path, err)
 	}
-	if err := db.Update(prepare); err != nil {
+	t := &Table{db: db, now: c.Now, writes: make(chan *write), closing: make(chan struct{}), written: make(chan struct{}), reaped: make(chan struct{})}
+	if t.now == nil {
+		t.now = time.Now
+	}
+	if c.ReapEvery == 0 {
+		c.ReapEvery = DefaultReapEvery
+	}
+	if err := db.Update(t.prepare); err != nil {
 		return nil, errors.Join(fmt.Errorf("bolt: open %s: %w", path, err), db.Close())
 	}
-	t := &Table{db: db, writes: make(chan *write), closing: make(chan struct{}), written: make(chan struct{})}
 	go t.writer()
+	go t.reaper(c.ReapEvery)
 	return t, nil
 }
 
 // prepare makes the buckets of a new file and checks the format of an old one.
-func prepare(tx *bbolt.Tx) error {
+func (t *Table) prepare(tx *bbolt.Tx) error {
 	meta, err := tx.CreateBucketIfNotExists(bucketMeta)
 	if err != nil {
 		return err
 	}
-	if have := meta.Get(keyFormat); have != nil && string(have) != format {
+	switch have := meta.Get(keyFormat); {
+	case have == nil, string(have) == format, string(have) == formatBefore:
+	default:
 		return fmt.Errorf("format %q of the file is not %q, the one this program knows", have, format)
 	}
-	if _, err := tx.CreateBucketIfNotExists(bucketItems); err != nil {
-		return err
+	for _, name := range [][]byte{bucketItems, bucketExpiry} {
+		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+			return err
+		}
 	}
+	if meta.Get(keyID) == nil {
+		if err := meta.Put(keyID, []byte(rand.Text())); err != nil {
+			return err
+		}
+	}
+	t.id = string(meta.Get(keyID))
 	return meta.Put(keyFormat, []byte(format))
 }
 
@@ -91,6 +135,7 @@ func prepare(tx *bbolt.Tx) error {
 func (t *Table) Close() error {
 	t.once.Do(func() { close(t.closing) })
 	<-t.written
+	<-t.reaped
 	return t.db.Close()
 }
 

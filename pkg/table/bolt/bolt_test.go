@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -35,7 +36,12 @@ func TestMain(m *testing.M) {
 
 func open(t *testing.T, path string) *bolt.Table {
 	t.Helper()
-	tb, err := bolt.Open(path)
+	return openWith(t, bolt.Config{}, path)
+}
+
+func openWith(t *testing.T, c bolt.Config, path string) *bolt.Table {
+	t.Helper()
+	tb, err := c.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,12 +111,54 @@ func TestAFileOfAnotherFormatIsRefused(t *testing.T) {
 	if err := open(t, path).Close(); err != nil {
 		t.Fatal(err)
 	}
-	change(t, path, "meta", "format", "2")
+	change(t, path, "meta", "format", "3")
 	if _, err := bolt.Open(path); err == nil || !strings.Contains(err.Error(), "format") {
 		t.Fatalf("error = %v, want one about the format", err)
 	}
 	if _, err := bolt.Open(t.TempDir()); err == nil {
 		t.Fatal("a folder was opened as a file")
+	}
+}
+
+func TestAFileOfTheFormatBeforeIsReadAndBecomesOneOfThis(t *testing.T) {
+	path := file(t)
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := table.Item{Key: table.Key{PK: "p", SK: "a"}, Revision: 7, Doc: []byte("old"), Index: map[string]table.Key{tabletest.Index: {PK: "i", SK: "j"}}}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		for bucket, entries := range map[string][2]string{
+			"meta":       {"format", "1"},
+			"items":      {"p\x00a", "\x01\x07\x01\x04list\x01i\x01jold"},
+			"index.list": {"i\x00j\x00p\x00a", ""},
+		} {
+			b, err := tx.CreateBucket([]byte(bucket))
+			if err != nil {
+				return err
+			}
+			if err := b.Put([]byte(entries[0]), []byte(entries[1])); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		tb := open(t, path)
+		found, err := tb.Get(t.Context(), old.Key)
+		if err != nil || !reflect.DeepEqual(found[old.Key], old) {
+			t.Fatalf("found %v, %v; want %v", found, err, old)
+		}
+		page, err := tb.Query(t.Context(), table.Query{Index: tabletest.Index, PK: "i", Limit: 1})
+		if err != nil || len(page.Items) != 1 {
+			t.Fatalf("index %v, %v", page, err)
+		}
+		if err := tb.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -194,6 +242,9 @@ func writeForever(path string) error {
 	if err != nil {
 		return err
 	}
+	if _, err := tb.Feed(context.Background()); err != nil {
+		return err
+	}
 	failed := make(chan error)
 	for w := range killWriters {
 		go func() {
@@ -257,6 +308,40 @@ func TestKillingAWriterLosesNothingThatWasAcknowledged(t *testing.T) {
 	}
 	if got := countIndex(t, tb); got != total {
 		t.Errorf("the index holds %d items, want %d", got, total)
+	}
+	checkFeed(t, tb)
+}
+
+// checkFeed finds one change for every write that is stored, and no other.
+func checkFeed(t *testing.T, tb *bolt.Table) {
+	t.Helper()
+	feed := feedOf(t, tb)
+	raised, rows := map[string]int64{}, 0
+	for changes := read(t, feed); len(changes) > 0; changes = read(t, feed) {
+		for _, c := range changes {
+			if c.Key.PK == "q" {
+				rows++
+				continue
+			}
+			if raised[c.Key.SK]++; c.New == nil || c.New.Revision != raised[c.Key.SK] {
+				t.Fatalf("change %d of %v is to %v", raised[c.Key.SK], c.Key, c.New)
+			}
+		}
+		if err := feed.Acknowledge(t.Context(), changes[len(changes)-1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	total := int64(0)
+	for sk, n := range raised {
+		k := table.Key{PK: "p", SK: sk}
+		found, err := tb.Get(t.Context(), k)
+		if err != nil || found[k].Revision != n {
+			t.Errorf("%s: %d changes, revision %d: %v", sk, n, found[k].Revision, err)
+		}
+		total += n
+	}
+	if int64(rows) != total {
+		t.Errorf("%d changes of rows beside %d: half of a transaction", rows, total)
 	}
 }
 

@@ -1,10 +1,11 @@
 package bolt
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -13,10 +14,12 @@ import (
 
 var errClosed = errors.New("the table was closed")
 
-// write is one Write on its way to the writer.
+// write is one change of the file on its way to the writer.
 type write struct {
-	ctx    context.Context
-	ops    []table.Op
+	ctx context.Context
+	// do writes all or, with a refusal, nothing. A fatal error is one of the file
+	// and leaves the transaction to be rolled back.
+	do     func(*session) (refusal, fatal error)
 	result chan error // takes one without blocking
 }
 
@@ -26,7 +29,12 @@ func (t *Table) Write(ctx context.Context, ops ...table.Op) error {
 	if err := table.ValidateWrite(ops); err != nil {
 		return err
 	}
-	w := &write{ctx: ctx, ops: ops, result: make(chan error, 1)}
+	return t.submit(ctx, func(s *session) (refusal, fatal error) { return s.perform(ops) })
+}
+
+// submit hands a change to the writer and waits for its result.
+func (t *Table) submit(ctx context.Context, do func(*session) (refusal, fatal error)) error {
+	w := &write{ctx: ctx, do: do, result: make(chan error, 1)}
 	select {
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", table.ErrUnavailable, ctx.Err())
@@ -77,13 +85,14 @@ func (t *Table) gather(first *write) []*write {
 func (t *Table) commit(group []*write) {
 	results := make([]error, len(group))
 	err := t.db.Update(func(tx *bbolt.Tx) error {
+		s := t.session(tx)
 		for i, w := range group {
 			if err := w.ctx.Err(); err != nil {
 				results[i] = fmt.Errorf("%w: %w", table.ErrUnavailable, err)
 				continue
 			}
 			var fatal error
-			if results[i], fatal = perform(tx, w.ops); fatal != nil {
+			if results[i], fatal = w.do(s); fatal != nil {
 				return fatal
 			}
 		}
@@ -97,27 +106,42 @@ func (t *Table) commit(group []*write) {
 	}
 }
 
-// perform does all of ops or, with a refusal, none. A fatal error is one of the
-// file and leaves the transaction to be rolled back.
-func perform(tx *bbolt.Tx, ops []table.Op) (refusal, fatal error) {
-	items := tx.Bucket(bucketItems)
+// session is the one write transaction of a group.
+type session struct {
+	id     string // of the file
+	now    time.Time
+	tx     *bbolt.Tx
+	items  *bbolt.Bucket
+	expiry *bbolt.Bucket
+	feed   *bbolt.Bucket // nil when there is none
+}
+
+func (t *Table) session(tx *bbolt.Tx) *session {
+	return &session{
+		id: t.id, now: t.now(), tx: tx,
+		items: tx.Bucket(bucketItems), expiry: tx.Bucket(bucketExpiry), feed: tx.Bucket(bucketFeed),
+	}
+}
+
+// perform does all of ops or, with a refusal, none.
+func (s *session) perform(ops []table.Op) (refusal, fatal error) {
 	changes := make([]change, 0, len(ops))
 	for i, op := range ops {
-		old, exists, err := load(items, op.Item.Key)
+		old, exists, err := load(s.items, op.Item.Key)
 		if err != nil {
 			return err, nil
 		}
 		switch {
 		case holds(op.If, old, exists):
-			changes = append(changes, change{op: op, old: old, exists: exists})
-		case op.Kind == table.KindPut && exists && same(op.Item, old):
+			changes = append(changes, makeChange(op, old, exists))
+		case op.Kind == table.KindPut && exists && op.Item.SameContent(old):
 			// A repeat of a write that was stored: nothing left to do.
 		default:
 			return &table.ConditionError{Op: i}, nil
 		}
 	}
 	for _, c := range changes {
-		if err := c.apply(tx, items); err != nil {
+		if err := s.apply(c); err != nil {
 			return nil, err
 		}
 	}
@@ -137,36 +161,52 @@ func holds(c table.Condition, old table.Item, exists bool) bool {
 	}
 }
 
-func same(a, b table.Item) bool { return a.Revision == b.Revision && bytes.Equal(a.Doc, b.Doc) }
+// change is what happens to an item; nil stands for its absence.
+type change struct{ before, after *table.Item }
 
-// change is an operation whose condition holds, with what it replaces.
-type change struct {
-	op     table.Op
-	old    table.Item
-	exists bool
+func makeChange(op table.Op, old table.Item, exists bool) change {
+	var c change
+	if exists {
+		c.before = &old
+	}
+	switch op.Kind {
+	case table.KindPut:
+		c.after = &op.Item
+	case table.KindCheck:
+		c.after = c.before
+	}
+	return c
 }
 
-func (c change) apply(tx *bbolt.Tx, items *bbolt.Bucket) error {
-	if c.op.Kind == table.KindCheck {
+// none tells whether nothing happens.
+func (c change) none() bool {
+	if c.before == nil || c.after == nil {
+		return c.before == c.after
+	}
+	return c.before.SameContent(*c.after) && maps.Equal(c.before.Index, c.after.Index)
+}
+
+// apply is the only way in which items change: indexes, expiry and feed follow.
+func (s *session) apply(c change) error {
+	if c.none() {
 		return nil
 	}
-	if c.exists {
-		if err := removeFromIndexes(tx, c.old); err != nil {
+	if c.before != nil {
+		if err := s.remove(*c.before); err != nil {
 			return err
 		}
 	}
-	if c.op.Kind == table.KindDelete {
-		return items.Delete(itemKey(c.op.Item.Key))
+	if c.after != nil {
+		if err := s.add(*c.after); err != nil {
+			return err
+		}
 	}
-	if err := items.Put(itemKey(c.op.Item.Key), encode(c.op.Item)); err != nil {
-		return err
-	}
-	return addToIndexes(tx, c.op.Item)
+	return s.record(c)
 }
 
-func removeFromIndexes(tx *bbolt.Tx, item table.Item) error {
+func (s *session) remove(item table.Item) error {
 	for name, position := range item.Index {
-		bucket := tx.Bucket([]byte(bucketIndex + name))
+		bucket := s.tx.Bucket([]byte(bucketIndex + name))
 		if bucket == nil {
 			continue
 		}
@@ -174,12 +214,17 @@ func removeFromIndexes(tx *bbolt.Tx, item table.Item) error {
 			return err
 		}
 	}
-	return nil
+	if !item.ExpiresAt.IsZero() {
+		if err := s.expiry.Delete(expiryKey(item)); err != nil {
+			return err
+		}
+	}
+	return s.items.Delete(itemKey(item.Key))
 }
 
-func addToIndexes(tx *bbolt.Tx, item table.Item) error {
+func (s *session) add(item table.Item) error {
 	for name, position := range item.Index {
-		bucket, err := tx.CreateBucketIfNotExists([]byte(bucketIndex + name))
+		bucket, err := s.tx.CreateBucketIfNotExists([]byte(bucketIndex + name))
 		if err != nil {
 			return err
 		}
@@ -187,5 +232,10 @@ func addToIndexes(tx *bbolt.Tx, item table.Item) error {
 			return err
 		}
 	}
-	return nil
+	if !item.ExpiresAt.IsZero() {
+		if err := s.expiry.Put(expiryKey(item), nil); err != nil {
+			return err
+		}
+	}
+	return s.items.Put(itemKey(item.Key), encode(item))
 }

@@ -90,7 +90,7 @@ func (t *Table) Get(ctx context.Context, keys ...table.Key) (map[table.Key]table
 	for {
 		out, err := t.c.Client.BatchGetItem(ctx, t.batch(keys), call.options)
 		if err != nil {
-			return nil, explain("BatchGetItem", err)
+			return nil, Explain("BatchGetItem", err)
 		}
 		if err := collect(found, keys, out.Responses[t.c.TableName]); err != nil {
 			return nil, err
@@ -180,7 +180,7 @@ func (t *Table) Query(ctx context.Context, q table.Query) (table.Page, error) {
 	defer cancel()
 	out, err := t.c.Client.Query(ctx, t.query(q, first, last), t.newCall().options)
 	if err != nil {
-		return table.Page{}, explain("Query", err)
+		return table.Page{}, Explain("Query", err)
 	}
 	return readPage(q, first, last, out)
 }
@@ -259,8 +259,9 @@ var wrong = map[string]bool{
 	"IdempotentParameterMismatchException": true,
 }
 
-// explain says an SDK error in the words of the port.
-func explain(operation string, err error) error {
+// Explain says an error of the SDK in the words of the port: ErrUnavailable, or
+// what no repetition will change.
+func Explain(operation string, err error) error {
 	var api smithy.APIError
 	if errors.As(err, &api) && wrong[api.ErrorCode()] {
 		return fmt.Errorf("dynamo: %s: %w", operation, err)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -18,6 +19,7 @@ const (
 	attrSK  = "SK"  // S
 	attrRev = "rev" // N, above zero
 	attrDoc = "doc" // S
+	attrTTL = "ttl" // N, seconds since 1970, the table's time-to-live attribute; none: never expires
 
 	suffixPK = "_pk" // S
 	suffixSK = "_sk" // S
@@ -45,6 +47,9 @@ func encodeItem(item table.Item) map[string]types.AttributeValue {
 	attributes := encodeKey(item.Key)
 	attributes[attrRev] = number(item.Revision)
 	attributes[attrDoc] = text(string(item.Doc))
+	if !item.ExpiresAt.IsZero() {
+		attributes[attrTTL] = number(item.ExpiresAt.Unix())
+	}
 	for name, position := range item.Index {
 		pk, sk := keyNames(name)
 		attributes[pk], attributes[sk] = text(position.PK), text(position.SK)
@@ -116,6 +121,9 @@ func decodeItem(attributes map[string]types.AttributeValue) (table.Item, error) 
 		return table.Item{}, corrupt("%s of %v: %d bytes, UTF-8 %v", attrDoc, k, len(doc), utf8.ValidString(doc))
 	}
 	item := table.Item{Key: k, Revision: revision, Doc: []byte(doc)}
+	if item.ExpiresAt, err = decodeExpiry(attributes); err != nil {
+		return table.Item{}, fmt.Errorf("%w: item %v", err, k)
+	}
 	if item.Index, err = decodeIndex(attributes); err != nil {
 		return table.Item{}, fmt.Errorf("%w: item %v", err, k)
 	}
@@ -123,15 +131,38 @@ func decodeItem(attributes map[string]types.AttributeValue) (table.Item, error) 
 }
 
 func decodeRevision(attributes map[string]types.AttributeValue) (int64, error) {
-	n, ok := attributes[attrRev].(*types.AttributeValueMemberN)
+	revision, err := decodeNumber(attributes, attrRev)
+	if err == nil && revision < 1 {
+		return 0, corrupt("attribute %s is %d", attrRev, revision)
+	}
+	return revision, err
+}
+
+func decodeExpiry(attributes map[string]types.AttributeValue) (time.Time, error) {
+	if _, expires := attributes[attrTTL]; !expires {
+		return time.Time{}, nil
+	}
+	seconds, err := decodeNumber(attributes, attrTTL)
+	if err != nil {
+		return time.Time{}, err
+	}
+	at, ok := table.ExpiryOf(seconds)
+	if !ok {
+		return time.Time{}, corrupt("attribute %s is %d", attrTTL, seconds)
+	}
+	return at, nil
+}
+
+func decodeNumber(attributes map[string]types.AttributeValue, name string) (int64, error) {
+	n, ok := attributes[name].(*types.AttributeValueMemberN)
 	if !ok || n == nil {
-		return 0, corrupt("attribute %s is a %T", attrRev, attributes[attrRev])
+		return 0, corrupt("attribute %s is a %T", name, attributes[name])
 	}
-	revision, err := strconv.ParseInt(n.Value, 10, 64)
-	if err != nil || revision < 1 {
-		return 0, corrupt("attribute %s is %q", attrRev, n.Value)
+	value, err := strconv.ParseInt(n.Value, 10, 64)
+	if err != nil {
+		return 0, corrupt("attribute %s is %q", name, n.Value)
 	}
-	return revision, nil
+	return value, nil
 }
 
 // decodeIndex reads all index positions. Half a position is no position that

@@ -15,14 +15,17 @@ func indexNames() []string { return []string{"list", "ids"} }
 
 const createTimeout = time.Minute
 
-// Schema is the shape of the table: PK and SK, paid per request, and the
-// sparse, keys-only indexes. It is for tests and local tools; in AWS the
-// template makes the table.
+// Schema is the shape of the table: PK and SK, paid per request, the sparse,
+// keys-only indexes, and a stream of whole images. It is for tests and local
+// tools; in AWS the template makes the table.
 func Schema(name string) *dynamodb.CreateTableInput {
 	in := &dynamodb.CreateTableInput{
 		TableName:   &name,
 		BillingMode: types.BillingModePayPerRequest,
 		KeySchema:   keySchema(""),
+		StreamSpecification: &types.StreamSpecification{
+			StreamEnabled: aws.Bool(true), StreamViewType: types.StreamViewTypeNewAndOldImages,
+		},
 	}
 	in.AttributeDefinitions = attributeDefinitions("")
 	for _, index := range indexNames() {
@@ -36,7 +39,17 @@ func Schema(name string) *dynamodb.CreateTableInput {
 	return in
 }
 
-// CreateTable makes a table of Schema's shape and waits until it answers.
+// timeToLive lets DynamoDB delete items that have expired. It does so within a
+// few days, but spares those that expired more than five years ago.
+func timeToLive(name string) *dynamodb.UpdateTimeToLiveInput {
+	return &dynamodb.UpdateTimeToLiveInput{
+		TableName:               &name,
+		TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: aws.String(attrTTL), Enabled: aws.Bool(true)},
+	}
+}
+
+// CreateTable makes a table of Schema's shape, in which items expire, and waits
+// until it answers.
 func CreateTable(ctx context.Context, client *dynamodb.Client, name string) error {
 	if _, err := client.CreateTable(ctx, Schema(name)); err != nil {
 		return fmt.Errorf("dynamo: create table %s: %w", name, err)
@@ -46,6 +59,9 @@ func CreateTable(ctx context.Context, client *dynamodb.Client, name string) erro
 	})
 	if err := waiter.Wait(ctx, &dynamodb.DescribeTableInput{TableName: &name}, createTimeout); err != nil {
 		return fmt.Errorf("dynamo: create table %s: %w", name, err)
+	}
+	if _, err := client.UpdateTimeToLive(ctx, timeToLive(name)); err != nil {
+		return fmt.Errorf("dynamo: time to live of table %s: %w", name, err)
 	}
 	return nil
 }

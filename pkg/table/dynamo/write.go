@@ -1,7 +1,6 @@
 package dynamo
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -175,7 +174,7 @@ func condition(c table.Condition) (*string, map[string]types.AttributeValue) {
 // stored tells whether attributes are those that op puts.
 func stored(op table.Op, attributes map[string]types.AttributeValue) bool {
 	old, err := decodeItem(attributes)
-	return err == nil && old.Key == op.Item.Key && old.Revision == op.Item.Revision && bytes.Equal(old.Doc, op.Item.Doc)
+	return err == nil && old.Key == op.Item.Key && old.SameContent(op.Item)
 }
 
 const reasonCondition = "ConditionalCheckFailed"
@@ -206,7 +205,7 @@ func busy(e *types.TransactionCanceledException) bool {
 	return true
 }
 
-// explainWrite is explain for a write, which DynamoDB may find too large. The
+// explainWrite is Explain for a write, which DynamoDB may find too large. The
 // limits of the port keep every write below its limits; this is in case they
 // change.
 func explainWrite(operation string, err error) error {
@@ -218,5 +217,5 @@ func explainWrite(operation string, err error) error {
 	if isCanceled && !busy(canceled) {
 		return fmt.Errorf("dynamo: %s: %w", operation, err)
 	}
-	return explain(operation, err)
+	return Explain(operation, err)
 }

@@ -235,6 +235,7 @@ var queryCases = map[string]func(*testing.T, table.Table){
 			"a long prefix":  {PK: "p", Prefix: strings.Repeat("x", table.MaxKey+1), Limit: 1},
 			"a position":     {PK: "p", After: "a\x7f", Limit: 1},
 			"an index name":  {PK: "p", Index: "a_b", Limit: 1},
+			"a short index":  {PK: "p", Index: "ab", Limit: 1},
 			"a long index":   {PK: "p", Index: strings.Repeat("x", 33), Limit: 1},
 		} {
 			if _, err := tb.Query(t.Context(), q); !errors.Is(err, table.ErrInvalid) {

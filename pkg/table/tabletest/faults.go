@@ -133,6 +133,9 @@ func (f *Faulty) Write(ctx context.Context, ops ...table.Op) error {
 	return f.call(Call{Method: Write, Ops: ops}, func() error { return f.inner.Write(ctx, ops...) })
 }
 
+// Reap lets the table delete what has expired, when it is one that can be told.
+func (f *Faulty) Reap(ctx context.Context) error { return reap(ctx, f.inner) }
+
 func (f *Faulty) add(x *fault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -60,7 +60,12 @@ func (l *Lagging) Settle(ctx context.Context) error {
 		}
 		item, exists := found[k]
 		l.stale.force(k, item, exists)
-		delete(l.touched, k)
+		if item.ExpiresAt.IsZero() { // what expires may change once more unseen
+			delete(l.touched, k)
+		}
 	}
 	return nil
 }
+
+// Reap lets the table delete what has expired, when it is one that can be told.
+func (l *Lagging) Reap(ctx context.Context) error { return reap(ctx, l.Table) }

@@ -1,22 +1,29 @@
 package tabletest
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"keyvend/pkg/table"
 )
 
 // Memory is the port in the plainest form: a map and a lock. It is what the
 // engines are compared with, and a table for tests that need no engine.
+//
+// It deletes expired items when Reap says so, and not otherwise.
 type Memory struct {
-	mu    sync.Mutex
-	items map[table.Key]table.Item
+	Now func() time.Time // nil: time.Now; set it before the first use
+
+	mu      sync.Mutex
+	items   map[table.Key]table.Item
+	feeding bool
+	changes []table.Change
+	made    int // changes so far
 }
 
 var _ table.Table = (*Memory)(nil)
@@ -92,7 +99,7 @@ func (m *Memory) Write(ctx context.Context, ops ...table.Op) error {
 		holds := op.If.Kind == table.IfAbsent && !exists ||
 			op.If.Kind == table.IfPresent && exists ||
 			op.If.Kind == table.IfRevision && exists && old.Revision == op.If.Revision
-		stored := op.Kind == table.KindPut && exists && old.Revision == op.Item.Revision && bytes.Equal(old.Doc, op.Item.Doc)
+		stored := op.Kind == table.KindPut && exists && old.SameContent(op.Item)
 		switch {
 		case !holds && !stored:
 			return &table.ConditionError{Op: i}
@@ -103,8 +110,122 @@ func (m *Memory) Write(ctx context.Context, ops ...table.Op) error {
 			delete(next, op.Item.Key)
 		}
 	}
+	for _, op := range ops {
+		m.record(op.Item.Key, next)
+	}
 	m.items = next
 	return nil
+}
+
+// Reap deletes all items that have expired.
+func (m *Memory) Reap(ctx context.Context) error {
+	if err := alive(ctx); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	next := maps.Clone(m.items)
+	for k, item := range m.items {
+		if !item.ExpiresAt.IsZero() && m.now().After(item.ExpiresAt) {
+			delete(next, k)
+			m.record(k, next)
+		}
+	}
+	m.items = next
+	return nil
+}
+
+func (m *Memory) now() time.Time {
+	if m.Now == nil {
+		return time.Now()
+	}
+	return m.Now()
+}
+
+// record puts into the feed what happens to the item at k when the items become
+// next.
+func (m *Memory) record(k table.Key, next map[table.Key]table.Item) {
+	if !m.feeding {
+		return
+	}
+	c := table.Change{Key: k, At: m.now().UTC()}
+	if item, ok := m.items[k]; ok {
+		c.Old = &item
+	}
+	if item, ok := next[k]; ok {
+		c.New = &item
+	}
+	if differImages(c.Old, c.New) == "" {
+		return
+	}
+	m.made++
+	c.ID = fmt.Sprintf("change-%d", m.made)
+	m.changes = append(m.changes, c)
+}
+
+// Feed returns the table's change feed, which begins with the first call.
+func (m *Memory) Feed() table.Feed {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.feeding = true
+	return &memoryFeed{m: m}
+}
+
+// memoryFeed is the feed of a Memory.
+type memoryFeed struct {
+	m     *Memory
+	shown []string // what was returned and not acknowledged
+	ended string   // what was acknowledged last
+}
+
+// Changes implements table.Feed.
+func (f *memoryFeed) Changes(ctx context.Context, limit int) ([]table.Change, error) {
+	if err := table.ValidateChanges(limit); err != nil {
+		return nil, err
+	}
+	if err := alive(ctx); err != nil {
+		return nil, err
+	}
+	f.m.mu.Lock()
+	defer f.m.mu.Unlock()
+	var changes []table.Change
+	for _, c := range f.m.changes[:min(limit, len(f.m.changes))] {
+		changes = append(changes, cloneChange(c))
+	}
+	for _, c := range changes[min(len(f.shown), len(changes)):] {
+		f.shown = append(f.shown, c.ID)
+	}
+	return changes, nil
+}
+
+// Acknowledge implements table.Feed.
+func (f *memoryFeed) Acknowledge(ctx context.Context, last table.Change) error {
+	if err := alive(ctx); err != nil {
+		return err
+	}
+	f.m.mu.Lock()
+	defer f.m.mu.Unlock()
+	if last.ID == f.ended && last.ID != "" {
+		return nil
+	}
+	n := slices.Index(f.shown, last.ID)
+	if n < 0 {
+		return fmt.Errorf("%w: change %q was not returned", table.ErrInvalid, last.ID)
+	}
+	f.m.changes, f.shown, f.ended = f.m.changes[n+1:], f.shown[n+1:], last.ID
+	return nil
+}
+
+func cloneChange(c table.Change) table.Change {
+	if c.Old != nil {
+		old := clone(*c.Old)
+		c.Old = &old
+	}
+	if c.New != nil {
+		item := clone(*c.New)
+		c.New = &item
+	}
+	return c
 }
 
 // force makes the row at k what item says, or removes it.
@@ -163,5 +284,8 @@ func clone(item table.Item) table.Item {
 		item.Index = nil
 	}
 	item.Index = maps.Clone(item.Index)
+	if !item.ExpiresAt.IsZero() {
+		item.ExpiresAt = item.ExpiresAt.UTC()
+	}
 	return item
 }

@@ -5,7 +5,6 @@
 package tabletest
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -25,9 +24,9 @@ const Index = "list"
 const indexPatience = 15 * time.Second
 
 // Run holds the engine that open returns, an empty table at each call, to every
-// sentence of the port's contract.
+// sentence of the contract of table.Table, but for what RunExpiry waits for.
 func Run(t *testing.T, open func(t *testing.T) table.Table) {
-	for _, group := range []map[string]func(*testing.T, table.Table){getCases, queryCases, writeCases, indexCases, togetherCases} {
+	for _, group := range []map[string]func(*testing.T, table.Table){getCases, queryCases, writeCases, indexCases, expiryCases, togetherCases} {
 		for _, name := range slices.Sorted(maps.Keys(group)) {
 			t.Run(name, func(t *testing.T) { group[name](t, open(t)) })
 		}
@@ -92,7 +91,7 @@ func read(ctx context.Context, tb table.Table, q table.Query) ([]table.Item, err
 
 // differ says how two items differ, or "".
 func differ(got, want table.Item) string {
-	if got.Key != want.Key || got.Revision != want.Revision || !bytes.Equal(got.Doc, want.Doc) || !maps.Equal(got.Index, want.Index) {
+	if got.Key != want.Key || !got.SameContent(want) || !maps.Equal(got.Index, want.Index) {
 		return fmt.Sprintf("got %s, want %s", brief(got), brief(want))
 	}
 	return ""
@@ -115,7 +114,11 @@ func brief(i table.Item) string {
 	if len(doc) > 32 {
 		doc = doc[:32]
 	}
-	return fmt.Sprintf("{%v rev %d, %d bytes %q, index %v}", i.Key, i.Revision, len(i.Doc), doc, i.Index)
+	expires := "never"
+	if !i.ExpiresAt.IsZero() {
+		expires = i.ExpiresAt.Format(time.RFC3339Nano)
+	}
+	return fmt.Sprintf("{%v rev %d, %d bytes %q, index %v, expires %s}", i.Key, i.Revision, len(i.Doc), doc, i.Index, expires)
 }
 
 func sortKeys(items []table.Item) []string {

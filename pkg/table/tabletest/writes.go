@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -112,7 +113,8 @@ var writeCases = map[string]func(*testing.T, table.Table){
 			"no kind":              {Item: item(k, 1, "x"), If: table.Absent},
 			"a kind unknown":       {Kind: 99, Item: item(k, 1, "x"), If: table.Absent},
 			"a Doc not UTF-8":      table.Put(item(k, 1, "a\xffb"), table.Absent),
-			"a wrong index name":   table.Put(table.Item{Key: k, Revision: 1, Index: map[string]table.Key{"No": k}}, table.Absent),
+			"a wrong index name":   table.Put(table.Item{Key: k, Revision: 1, Index: map[string]table.Key{"noT": k}}, table.Absent),
+			"a short index name":   table.Put(table.Item{Key: k, Revision: 1, Index: map[string]table.Key{"no": k}}, table.Absent),
 			"an empty index name":  table.Put(table.Item{Key: k, Revision: 1, Index: map[string]table.Key{"": k}}, table.Absent),
 			"a wrong index place":  table.Put(placed(item(k, 1, "x"), key("", "s")), table.Absent),
 			"the key of its other": table.Check(good.Item.Key, table.Absent),
@@ -490,6 +492,9 @@ func (p *play) newOp(k table.Key) table.Op {
 	if op.Kind == table.KindPut {
 		p.revision++
 		op.Item = item(k, p.revision, rapid.StringN(0, 8, -1).Draw(p.T, "doc"))
+		if rapid.Bool().Draw(p.T, "expires") {
+			op.Item.ExpiresAt = time.Now().Add(time.Hour).Truncate(time.Second)
+		}
 		if rapid.Bool().Draw(p.T, "indexed") {
 			place := rapid.SampledFrom([]string{"x", "y"}).Draw(p.T, "place")
 			op.Item = placed(op.Item, key(fmt.Sprintf("i%d", p.run), place+k.PK+k.SK))
