@@ -18,13 +18,17 @@ import (
 // ends it before.
 func start(t *testing.T, dir string) (stop func()) {
 	t.Helper()
+	return startWith(t, options{dir: dir})
+}
+
+func startWith(t *testing.T, o options) (stop func()) {
+	t.Helper()
+	o.addr, o.log = "127.0.0.1:0", slog.New(slog.DiscardHandler)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() {
-		ended <- run(ctx, options{addr: "127.0.0.1:0", dir: dir, log: slog.New(slog.DiscardHandler)}, io.Discard)
-	}()
+	go func() { ended <- run(ctx, o, io.Discard) }()
 	deadline := time.Now().Add(10 * time.Second)
-	for !fileExists(filepath.Join(dir, "env")) {
+	for !fileExists(filepath.Join(o.dir, "env")) {
 		select {
 		case err := <-ended:
 			t.Fatalf("keyvend ended: %v", err)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -20,6 +21,7 @@ import (
 // options are the flags of the command.
 type options struct {
 	addr, dir string
+	seed      string // "" is none
 	log       *slog.Logger
 }
 
@@ -56,6 +58,12 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	whole := app.Whole()
+	if o.seed != "" {
+		if whole, err = withSeed(ctx, o, app.Tenants(), whole); err != nil {
+			return err
+		}
+	}
 	desk, err := openDesk(ctx, o.dir, app.Tenants(), o.log)
 	if err != nil {
 		return err
@@ -65,13 +73,26 @@ func run(ctx context.Context, o options, out io.Writer) error {
 
 	base := baseURL(listener.Addr())
 	served := make(chan error, 1)
-	go func() { served <- serve.Serve(ctx, listener, onlyOwnHosts(listener.Addr(), app.Whole())) }()
+	go func() { served <- serve.Serve(ctx, listener, onlyOwnHosts(listener.Addr(), whole)) }()
 	if err := env.write(base, demo); err != nil {
 		return err
 	}
 	defer env.remove() //nolint:errcheck // the next start removes it too
 	banner(out, base, o.dir, listener.Addr(), demo)
 	return <-served
+}
+
+// withSeed applies the seed file and takes its fixed API keys.
+func withSeed(ctx context.Context, o options, do tenants, h http.Handler) (http.Handler, error) {
+	s, err := readSeed(o.seed)
+	if err != nil {
+		return nil, err
+	}
+	tokens, err := applySeed(ctx, s, do, h, o.dir)
+	if err != nil {
+		return nil, err
+	}
+	return fixedKeys(tokens, h), nil
 }
 
 func listen(ctx context.Context, addr string) (net.Listener, error) {

@@ -6,7 +6,6 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"keyvend/pkg/apikey"
-	"keyvend/pkg/fault"
 	"keyvend/pkg/vault"
 )
 
@@ -91,15 +90,11 @@ func (in *configureBody) decode(r *request) (vault.Target, error) {
 	target.Slug = r.slug()
 	switch {
 	case in.ClientID != nil || in.ClientSecret != nil || in.Config != nil:
-		return target, badConfiguration("API-key integrations have no credentials or config of an organization. Send enabled alone.")
+		return target, badBody("API-key integrations have no credentials or config of an organization. Send enabled alone.")
 	case present(in.Scopes):
 		return target, invalid("scopes", "not_supported", "API-key integrations have no scopes. Leave them out, or send null.")
 	case in.Enabled == nil && len(in.Scopes) == 0:
-		return target, badConfiguration("Send enabled: true or false.")
+		return target, badBody("Send enabled: true or false.")
 	}
 	return target, nil
-}
-
-func badConfiguration(message string) error {
-	return fault.New(fault.BadRequest, "invalid_request_body", message)
 }

@@ -44,8 +44,12 @@ func (r *request) bearer() (apikey.Token, bool) {
 	return apikey.ParseToken(text)
 }
 
+// badBody is a 400. Its single error is for the Node client, which takes only a
+// 400 with errors for a bad request.
 func badBody(message string) *fault.Error {
-	return fault.New(fault.BadRequest, "invalid_request_body", message)
+	e := fault.New(fault.BadRequest, "invalid_request_body", message)
+	e.Details = []fault.Detail{{Code: e.Code, Message: message}}
+	return e
 }
 
 var (

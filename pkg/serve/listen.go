@@ -50,7 +50,7 @@ func serve(ctx context.Context, l net.Listener, h http.Handler, logger *slog.Log
 		ErrorLog:                     log.New(io.Discard, "", 0), // it quotes what strangers sent
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(l) }()
+	go func() { failed <- server.Serve(jsonListener{l}) }()
 	select {
 	case err := <-failed:
 		return err
