@@ -103,7 +103,7 @@ var layers = [][]string{
 var beside = map[string][]string{
 	"infra":           {"infra"},
 	"pkg/account":     {"pkg/integration", "pkg/seal"},
-	"pkg/integration": {"pkg/tenant"},
+	"pkg/integration": {"pkg/catalog", "pkg/tenant"},
 	"pkg/tenant":      {"pkg/seal"},
 	"pkg/event":       {"pkg/account"},
 	"pkg/ident":       {"pkg/fault"},

@@ -96,7 +96,7 @@ func Binding(in *integration.Integration, owner Owner) seal.Binding {
 		AuthMethod:    string(in.AuthMethod),
 	}
 	if in.Custom != nil {
-		b.CheckHost, b.CheckPlacement = in.Custom.CheckHost, in.Custom.CheckPlacement
+		b.CheckHost, b.CheckPlacement = in.Custom.Bound()
 	}
 	return b
 }

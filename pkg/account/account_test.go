@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"keyvend/pkg/account"
+	"keyvend/pkg/catalog"
 	"keyvend/pkg/integration"
 	"keyvend/pkg/seal"
 )
@@ -32,17 +33,23 @@ func TestF6_AnAccountBelongsToOneRegistrationOnly(t *testing.T) {
 func TestABindingNamesAllThatASecretBelongsTo(t *testing.T) {
 	in := &integration.Integration{
 		ID: "integration", Tenant: "tenant", Slug: "slug", AuthMethod: integration.APIKey,
-		Custom: &integration.CustomProvider{CheckHost: "host", CheckPlacement: "placement"},
+		Custom: &integration.CustomProvider{Check: &catalog.Check{
+			URL: "https://api.example.com/me", Placement: catalog.Placement{In: "header", Name: "X-Key", Template: "{key}"},
+		}},
 	}
 	got := account.Binding(in, account.User("user", "organization"))
 	want := seal.Binding{
 		Tenant: "tenant", IntegrationID: "integration", Slug: "slug", OwnerKind: "user", User: "user",
-		Organization: "organization", AuthMethod: "api_key", CheckHost: "host", CheckPlacement: "placement",
+		Organization: "organization", AuthMethod: "api_key", CheckHost: "15:api.example.com", CheckPlacement: "6:header5:x-key5:{key}",
 	}
 	if got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 	full(t, got)
+	in.Custom.Check = nil
+	if got := account.Binding(in, account.User("user", "")); got.CheckHost != "" || got.CheckPlacement != "" {
+		t.Errorf("%+v", got)
+	}
 	in.Custom = nil
 	if got := account.Binding(in, account.User("user", "")); got.CheckHost != "" || got.CheckPlacement != "" || got.Organization != "" {
 		t.Errorf("%+v", got)

@@ -194,5 +194,8 @@ func (in *accountBody) decode(r *request) (vault.Target, error) {
 	if err := r.body(in); err != nil {
 		return target, err
 	}
+	if err := checkMap("config", in.Config, maxConfig); err != nil {
+		return target, err
+	}
 	return target, checkMap("metadata", in.Metadata, maxMetadata)
 }

@@ -32,6 +32,8 @@ func registration(registry *vault.Registry) []Route {
 		{"GET", "/data-integrations/{slug}", apikey.Read, handle(p.get)},
 		{"PUT", "/data-integrations/{slug}", apikey.Manage, handle(p.update)},
 		{"DELETE", "/data-integrations/{slug}", apikey.Manage, handle(p.remove)},
+		{"GET", "/keyvend/integrations/{slug}", apikey.Read, handle(p.definition)},
+		{"PATCH", "/keyvend/integrations/{slug}", apikey.Manage, handle(p.define)},
 		{"GET", "/keyvend/catalog", apikey.Read, handle(p.catalog)},
 		{"GET", "/keyvend/catalog/{slug}", apikey.Read, handle(p.catalogEntry)},
 		{"GET", "/healthz", "", healthz},
@@ -304,18 +306,27 @@ func (in *updateIntegration) describe() error {
 	if len(in.Description) == 0 {
 		return nil
 	}
-	in.amendment.SetDescription = true
-	if in.Description.Kind() == 'n' {
-		return nil
-	}
-	if in.Description.Kind() != '"' {
-		return badBody("The field description has the wrong type.")
-	}
-	text, err := jsontext.AppendUnquote(nil, in.Description)
+	text, err := textOrNull("description", in.Description)
 	if err != nil {
-		return errBadJSON
+		return err
 	}
-	description := string(text)
-	in.amendment.Description = &description
-	return checkDescription(&description)
+	in.amendment.SetDescription, in.amendment.Description = true, text
+	return checkDescription(text)
+}
+
+// textOrNull reads a text that null clears.
+func textOrNull(field string, sent jsontext.Value) (*string, error) {
+	switch sent.Kind() {
+	case 'n':
+		return nil, nil
+	case '"':
+	default:
+		return nil, badBody("The field " + field + " has the wrong type.")
+	}
+	raw, err := jsontext.AppendUnquote(nil, sent)
+	if err != nil {
+		return nil, errBadJSON
+	}
+	text := string(raw)
+	return &text, nil
 }

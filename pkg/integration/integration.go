@@ -35,20 +35,13 @@ type Integration struct {
 	Description *string            `json:"description,omitempty"`
 	Enabled     bool               `json:"enabled"`
 	Custom      *CustomProvider    `json:"custom,omitempty"` // nil: a provider of the catalog
+	Policy      Policy             `json:"policy,omitzero"`
 	Freeze      *tenant.Freeze     `json:"freeze,omitempty"`
 	CreatedAt   time.Time          `json:"created_at"`
 	UpdatedAt   time.Time          `json:"updated_at"`
 	Requests    idempotency.Memory `json:"requests,omitempty"`
 
 	Revision int64 `json:"-"`
-}
-
-// CustomProvider is a provider that the tenant defined itself.
-type CustomProvider struct {
-	// Check says where a key may be sent to be checked. Host and placement are
-	// part of each secret's binding from when they are set.
-	CheckHost      string `json:"check_host,omitempty"`
-	CheckPlacement string `json:"check_placement,omitempty"`
 }
 
 // Override is one organization's switch of one integration.

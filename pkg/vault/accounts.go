@@ -118,6 +118,9 @@ func place(v *Visit, in *integration.Integration, up Upsert, clock ident.Clock) 
 		}
 	}
 	next = successor(v, in, living, now, clock)
+	if living != nil {
+		next.Config = vouchedConfig(v, in, living)
+	}
 	if up.Config != nil {
 		if err := checkConfig(in, up.Config); err != nil {
 			return nil, false, err
@@ -160,7 +163,7 @@ func successor(v *Visit, in *integration.Integration, living *account.Account, n
 	}
 	if living != nil {
 		carried := *living
-		carried.Config, carried.Metadata = maps.Clone(living.Config), maps.Clone(living.Metadata)
+		carried.Metadata = maps.Clone(living.Metadata)
 		next = &carried
 	}
 	if v.Account != nil {
@@ -172,6 +175,9 @@ func successor(v *Visit, in *integration.Integration, living *account.Account, n
 
 // sealed makes the stored form of the secret for the current slot of a.
 func sealed(v *Visit, in *integration.Integration, a *account.Account, up Upsert, now time.Time, clock ident.Clock) (account.Secret, error) {
+	if !in.Vouched(v.Ingest) {
+		return account.Secret{}, sealFault(errForeignCheck)
+	}
 	id := clock.ULID()
 	s := account.Secret{
 		ID:          id.String(),

@@ -191,7 +191,7 @@ func (d *Directory) Amend(ctx context.Context, v *Visit, id string, change Accou
 		if change.Metadata != nil {
 			next.Metadata = change.Metadata
 		}
-		if err := reconfigure(&next, change.Config); err != nil {
+		if err := reconfigure(v, &next, change.Config); err != nil {
 			return err
 		}
 		next.UpdatedAt, next.ChangedBy = d.Clock.Now(), v.Target.APIKey

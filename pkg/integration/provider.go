@@ -1,0 +1,152 @@
+package integration
+
+import (
+	"crypto/hmac"
+	"strconv"
+	"strings"
+	"time"
+
+	"keyvend/pkg/catalog"
+)
+
+// CustomProvider is a provider that the tenant defined itself.
+type CustomProvider struct {
+	KeyHint      string                `json:"key_hint,omitempty"` // which key to bring
+	HelpURL      string                `json:"help_url,omitempty"` // https address of a page that helps to get one
+	ConfigFields []catalog.ConfigField `json:"config_fields,omitempty"`
+	// Check says how a key is checked; nil: it is not. Host and placement are
+	// part of each secret's binding from when they are set, and never change.
+	Check *catalog.Check `json:"check,omitempty"`
+	// CheckMAC is over all that a check sends, under the tenant's ingest key:
+	// who can write the table cannot have the next key sent elsewhere.
+	CheckMAC []byte `json:"check_mac,omitempty"`
+}
+
+// Bound are host and placement of the check as secrets are bound to them, ""
+// while there is none.
+func (c *CustomProvider) Bound() (host, placement string) {
+	if c.Check == nil {
+		return "", ""
+	}
+	return c.Check.Bound(c.ConfigFields)
+}
+
+// Provider is what the integration is about, whether the catalog or the tenant
+// says it. A provider that the catalog no longer has is known by name only.
+func (in *Integration) Provider() catalog.Provider {
+	if in.Custom == nil {
+		if p, ok := catalog.Lookup(in.Slug); ok {
+			return p
+		}
+		return catalog.Provider{Slug: in.Slug, Name: in.Name}
+	}
+	return catalog.Provider{
+		Slug:         in.Slug,
+		Name:         in.Name,
+		AuthMethods:  []string{string(in.AuthMethod)},
+		KeyPage:      in.Custom.HelpURL,
+		KeyHint:      in.Custom.KeyHint,
+		ConfigFields: in.Custom.ConfigFields,
+		Check:        in.Custom.Check,
+	}
+}
+
+// MACer makes MACs under a tenant's key, as seal.IngestKey does.
+type MACer interface {
+	MAC(use string, parts ...[]byte) []byte
+}
+
+// Vouch sets the MAC of a custom provider's check.
+func (in *Integration) Vouch(key MACer) { in.Custom.CheckMAC = in.checkMAC(key) }
+
+// Vouched reports whether the check is one that the tenant set over the API: no
+// key may be sealed for or sent to another. The catalog's checks are ours.
+func (in *Integration) Vouched(key MACer) bool {
+	if in.Custom == nil || in.Custom.Check == nil {
+		return true
+	}
+	want := in.checkMAC(key)
+	return len(want) > 0 && hmac.Equal(want, in.Custom.CheckMAC)
+}
+
+func (in *Integration) checkMAC(key MACer) []byte {
+	return key.MAC("custom check", []byte(in.Tenant), []byte(in.ID), []byte(in.Custom.Check.Sent(in.Custom.ConfigFields)))
+}
+
+// Policy says when keys are checked and what becomes of those that are refused.
+type Policy struct {
+	OnInvalid     OnInvalid `json:"on_invalid,omitempty"`
+	CheckInterval Interval  `json:"check_interval,omitempty"`
+}
+
+// OnInvalid is what vending does about a key that its provider refuses.
+type OnInvalid string
+
+// The values of OnInvalid. The zero value is Refuse.
+const (
+	Refuse OnInvalid = "refuse" // the account needs reauthorization: nothing is vended
+	Advise OnInvalid = "advise" // the key is vended as before; events and the account tell
+)
+
+// OrDefault is Refuse for the zero value.
+func (o OnInvalid) OrDefault() OnInvalid {
+	if o == "" {
+		return Refuse
+	}
+	return o
+}
+
+// Known reports whether o is one of the values.
+func (o OnInvalid) Known() bool { return o == Refuse || o == Advise }
+
+// Interval is how often a key is checked: "off", or a whole number of minutes
+// or hours such as "90m" or "24h", from 15 minutes to 30 days. The zero value
+// is "24h".
+type Interval string
+
+// Off stands for no scheduled checks.
+const Off Interval = "off"
+
+const (
+	defaultInterval Interval = "24h"
+	leastInterval            = 15 * time.Minute
+	mostInterval             = 30 * 24 * time.Hour
+)
+
+// OrDefault is "24h" for the zero value.
+func (i Interval) OrDefault() Interval {
+	if i == "" {
+		return defaultInterval
+	}
+	return i
+}
+
+// Known reports whether i is a value that an interval may have.
+func (i Interval) Known() bool {
+	if i == Off {
+		return true
+	}
+	_, ok := i.parse()
+	return ok
+}
+
+// Every is the time from one check to the next, 0 when there are none.
+func (i Interval) Every() time.Duration {
+	d, _ := i.OrDefault().parse()
+	return d
+}
+
+func (i Interval) parse() (time.Duration, bool) {
+	digits, unit := string(i), time.Minute
+	if hours, ok := strings.CutSuffix(digits, "h"); ok {
+		digits, unit = hours, time.Hour
+	} else if digits, ok = strings.CutSuffix(digits, "m"); !ok {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(digits, 10, 16)
+	d := time.Duration(n) * unit //nolint:gosec // 16 bits fit
+	if err != nil || digits[0] == '0' || d < leastInterval || d > mostInterval {
+		return 0, false
+	}
+	return d, true
+}
