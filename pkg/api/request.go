@@ -140,10 +140,11 @@ func timestamp(field string, text *string) (time.Time, error) {
 		return time.Time{}, nil
 	}
 	t, err := time.Parse(time.RFC3339, *text)
-	if err != nil || t.Year() < 1970 || t.Year() > 9999 {
+	t = t.UTC().Truncate(time.Millisecond)
+	if err != nil || t.Year() < 1970 || t.Year() > 9999 { // what JSON can hold, in UTC
 		return time.Time{}, invalid(field, "invalid_timestamp", field+" is not a time like 2026-01-31T12:00:00Z.")
 	}
-	return t.UTC().Truncate(time.Millisecond), nil
+	return t, nil
 }
 
 // page reads a list's cursors; ids begin with prefix.
