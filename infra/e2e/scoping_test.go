@@ -411,14 +411,11 @@ func (r route) scope() string {
 		return "vend"
 	case r.path == "/widgets/token":
 		return "widget"
-	case r.method == http.MethodGet && !organizationOwnedPath.MatchString(r.path):
+	case r.method == http.MethodGet:
 		return "read"
 	}
 	return "manage"
 }
-
-// organizationOwnedPath are the paths that are refused until a later release.
-var organizationOwnedPath = regexp.MustCompile(`/openai/organization$|^/organizations/org/(connected_accounts|data_providers)`)
 
 // routes asks each path of the project's list for its methods.
 func (s shop) routes() []route {

@@ -8,6 +8,7 @@
 const assert = require('node:assert/strict');
 const {
   WorkOS,
+  BadRequestException,
   NotFoundException,
   UnprocessableEntityException,
   UnauthorizedException,
@@ -208,7 +209,7 @@ async function errors() {
   await fails(pipes.createDataIntegration({ provider: 'openai', authMethods: ['api_key'] }), ConflictException, 409);
   await fails(pipes.authorizeDataIntegration({ slug: 'openai', userId: 'ada' }), UnprocessableEntityException, 422, 'auth_method_mismatch');
   await fails(pipes.listDataIntegrations({ limit: 101 }), UnprocessableEntityException, 422);
-  await fails(pipes.updateDataIntegration({ slug: 'openai', enabled: 'yes' }), GenericServerException, 400, 'invalid_request_body');
+  await fails(pipes.updateDataIntegration({ slug: 'openai', enabled: 'yes' }), BadRequestException, 400, 'invalid_request_body');
   await fails(pipes.createDataIntegrationCredential({ slug: 'stripe', userId: 'ada' }), GenericServerException, 403, 'data_integration_disabled');
 
   await pipes.updateDataIntegrationApiKey({ slug: 'openai', userId: 'cy', secret: newSecret() });
