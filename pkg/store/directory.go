@@ -14,15 +14,13 @@ import (
 // AccountsIn implements vault.DirectoryStore: one query per shard of the index,
 // all at once, merged in the order of account ids.
 func (s *Store) AccountsIn(ctx context.Context, tenant string, r vault.AccountRange) (page []*account.Account, next string, err error) {
-	entries, more, err := s.merge(ctx, shardQueries(tenant, r))
-	if err != nil || len(entries) == 0 {
+	entries, next, err := s.merge(ctx, shardQueries(tenant, r))
+	if err != nil {
 		return nil, "", err
 	}
 	if len(entries) > r.Limit {
-		entries, more = entries[:r.Limit], true
-	}
-	if more {
-		next = entries[len(entries)-1].position
+		entries = entries[:r.Limit]
+		next = entries[r.Limit-1].position
 	}
 	keys := make([]table.Key, len(entries))
 	for i, e := range entries {
@@ -50,10 +48,10 @@ type entry struct {
 	key      table.Key
 }
 
-// merge runs queries over shards of one listing and merges the pages. more
-// tells that one of them ended before its shard did; what lies beyond the least
-// far page is left for the next call.
-func (s *Store) merge(ctx context.Context, queries []table.Query) (entries []entry, more bool, err error) {
+// merge runs queries over shards of one listing and merges the pages, up to the
+// horizon: where the page that reached least far ended before its shard did, ""
+// when all of them reached the end.
+func (s *Store) merge(ctx context.Context, queries []table.Query) (entries []entry, horizon string, err error) {
 	pages := make([]table.Page, len(queries))
 	errs := make([]error, len(queries))
 	var wait sync.WaitGroup
@@ -66,10 +64,9 @@ func (s *Store) merge(ctx context.Context, queries []table.Query) (entries []ent
 		direction = -1
 	}
 	order := func(a, b string) int { return direction * cmp.Compare(a, b) }
-	horizon := ""
 	for i, page := range pages {
 		if errs[i] != nil {
-			return nil, false, readable(errs[i])
+			return nil, "", readable(errs[i])
 		}
 		for _, item := range page.Items {
 			entries = append(entries, entry{item.Index[queries[i].Index].SK, item.Key})
@@ -82,7 +79,7 @@ func (s *Store) merge(ctx context.Context, queries []table.Query) (entries []ent
 	if horizon != "" {
 		entries = slices.DeleteFunc(entries, func(e entry) bool { return order(e.position, horizon) > 0 })
 	}
-	return entries, horizon != "", nil
+	return entries, horizon, nil
 }
 
 // AccountByID implements vault.DirectoryStore.
