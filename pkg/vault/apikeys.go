@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -92,16 +93,27 @@ func (want NewKey) check(now time.Time) error {
 
 // revoke ends an API key. Revoking it again changes nothing.
 func revoke(ctx context.Context, store APIKeyStore, clock ident.Clock, tenant, id string) (*apikey.Key, error) {
-	key, err := store.APIKey(ctx, tenant, id)
-	if err != nil {
-		return nil, err
+	if _, ok := ident.Parse(ident.APIKeyPrefix, id); !ok {
+		return nil, errNoAPIKey
 	}
-	if key == nil {
-		return nil, fault.New(fault.NotFound, "not_found", "This tenant has no such API key.")
+	for try := 1; ; try++ {
+		key, err := store.APIKey(ctx, tenant, id)
+		switch {
+		case err != nil:
+			return nil, err
+		case key == nil:
+			return nil, errNoAPIKey
+		case !key.RevokedAt.IsZero():
+			return key, nil
+		}
+		key.Revoke(clock.Now())
+		if err := store.SaveAPIKey(ctx, key); !errors.Is(err, ErrChanged) {
+			return key, err
+		}
+		if try == attempts {
+			return nil, errConcurrent
+		}
 	}
-	if !key.RevokedAt.IsZero() {
-		return key, nil
-	}
-	key.Revoke(clock.Now())
-	return key, store.SaveAPIKey(ctx, key)
 }
+
+var errNoAPIKey = fault.New(fault.NotFound, "not_found", "This tenant has no such API key.")

@@ -82,6 +82,9 @@ func (t *Tenants) Keys(ctx context.Context, tenantID string) ([]*apikey.Key, err
 
 // Revoke ends an API key at once.
 func (t *Tenants) Revoke(ctx context.Context, tenantID, keyID string) (*apikey.Key, error) {
+	if _, err := t.find(ctx, tenantID); err != nil {
+		return nil, err
+	}
 	return revoke(ctx, t.Store, t.Clock, tenantID, keyID)
 }
 
