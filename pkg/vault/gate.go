@@ -86,7 +86,7 @@ func (g *Gate) Admit(ctx context.Context, token apikey.Token, need apikey.Scope,
 // Whoever wants to vend with a key that claims it has to show the second proof.
 func (g *Gate) proven(token apikey.Token, key *apikey.Key, need apikey.Scope, keys Unlocked) bool {
 	if key == nil {
-		key = &apikey.Key{Tenant: token.TenantID(), ID: token.KeyID(), RevokedAt: time.Unix(0, 0)}
+		key = &apikey.Key{Tenant: token.TenantID(), ID: token.KeyID(), Scopes: []apikey.Scope{need}, RevokedAt: time.Unix(0, 0)}
 	}
 	genuine := token.Genuine(keys.Ingest)
 	proves := key.Proves(token, keys.Ingest)
