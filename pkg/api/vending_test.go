@@ -10,10 +10,13 @@ import (
 	"testing"
 	"time"
 
+	"keyvend/pkg/account"
 	"keyvend/pkg/boot/boottest"
+	"keyvend/pkg/seal"
 	"keyvend/pkg/serve"
 	"keyvend/pkg/table"
 	"keyvend/pkg/table/tabletest"
+	"keyvend/pkg/vault"
 )
 
 func TestWhatIsSwitchedOffOrFrozenIsRefusedByTheNextVend(t *testing.T) {
@@ -194,6 +197,55 @@ func TestBudget_AWarmVendAllocatesLittle(t *testing.T) {
 	if n := testing.AllocsPerRun(50, func() { a.Vend(a.token, "openai", "anna") }); n > bound {
 		t.Errorf("%.0f allocations, more than %d", n, bound)
 	}
+}
+
+func TestF52_ASecretUnderAnOlderKeyVersionVendsForOneReadAndOneKMSCallMore(t *testing.T) {
+	a := newAcme(t, boottest.Config{})
+	view, err := a.Store.Load(t.Context(), vault.Target{Tenant: a.tenant})
+	if err != nil {
+		t.Fatal(err)
+	}
+	blob, err := a.Store.SealBlob(t.Context(), a.tenant, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring := seal.NewRing(a.Wrapper, seal.Config{App: "keyvend", Environment: "test", KeyID: "fake"})
+	next, nextBlob, err := ring.Rotate(t.Context(), view.Tenant.Keys, blob)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := boottest.SealBlobRow(a.tenant)
+	second.SK = "KEYPAIR#2"
+	a.Write(second, boottest.Row{"blob": nextBlob})
+	a.Edit(boottest.TenantRow(a.tenant), func(r boottest.Row) { r["keys"] = next })
+
+	a.Handler = a.App.Whole()
+	before, unwraps := calls(a), a.Wrapper.Unwraps()
+	a.vends(t, key)
+	if after := calls(a); after != [3]int{before[0] + 3, before[1], before[2]} || a.Wrapper.Unwraps() != unwraps+2 {
+		t.Errorf("cold: calls %v, then %v; %d unwraps", before, after, a.Wrapper.Unwraps()-unwraps)
+	}
+	before, unwraps = calls(a), a.Wrapper.Unwraps()
+	a.vends(t, key)
+	if after := calls(a); after != [3]int{before[0] + 1, before[1], before[2]} || a.Wrapper.Unwraps() != unwraps {
+		t.Errorf("warm: calls %v, then %v; %d unwraps", before, after, a.Wrapper.Unwraps()-unwraps)
+	}
+	a.Upsert(a.token, "openai", "anna", key+"-2")
+	sealed, err := seal.ParseHeader(a.sealed(t))
+	if err != nil || sealed.KeyVersion != 2 {
+		t.Errorf("sealed under version %d %v", sealed.KeyVersion, err)
+	}
+	a.vends(t, key+"-2")
+}
+
+// sealed is the ciphertext of anna's key.
+func (a acme) sealed(t *testing.T) []byte {
+	t.Helper()
+	view, err := a.Store.Load(t.Context(), vault.Target{Tenant: a.tenant, Slug: "openai", User: "anna"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return view.Account.Secrets[account.Current].Sealed
 }
 
 // event is an HTTP API event of payload format 2.0.
