@@ -246,6 +246,44 @@ func TestF35_ACheckOfAnythingButAPublicHostIsRefusedAtRegistration(t *testing.T)
 	}
 }
 
+func TestF35_SettingsThatMakeNoPublicHostTogetherAreRefused(t *testing.T) {
+	a := newCustom(t)
+	a.define(`{"config_fields":[{"field":"shop","label":"Shop","description":"Your shop.","required":true,"example":"acme","shapes":[{"parts":[{"alphabet":"lower_alphanumeric","extra":"-"}]}]}],
+		"check":` + strings.Replace(hostCheck, "{region}", "{shop}", 1) + `}`)
+	for shop, want := range map[string]int{"acme": http.StatusOK, "-acme": http.StatusUnprocessableEntity, strings.Repeat("a", 64): http.StatusUnprocessableEntity} {
+		got := a.Do(a.token, "PUT", "/data-integrations/acme-crm/api-key", `{"user_id":"anna","secret":"`+key+`","config":{"shop":"`+shop+`"}}`)
+		if got.Status != want || want != http.StatusOK && !slices.Equal(wrongFields(got), []string{"config"}) {
+			t.Errorf("%s: %d %s", shop, got.Status, got.Body)
+		}
+	}
+}
+
+func TestConfigHasAtMostTwoKiBHoweverItComes(t *testing.T) {
+	a := newCustom(t)
+	var fields, values []string
+	for i := range 10 {
+		fields = append(fields, fmt.Sprintf(`{"field":"f%d","label":"F","description":"F.","example":"a","shapes":[{"parts":[{"alphabet":"visible"}]}]}`, i))
+		values = append(values, fmt.Sprintf(`"f%d":"%s"`, i, strings.Repeat("x", 250)))
+	}
+	a.define(`{"config_fields":[` + strings.Join(fields, ",") + `]}`)
+	fits, tooMuch := `{`+strings.Join(values[:8], ",")+`}`, `{`+strings.Join(values, ",")+`}`
+	put := func(config string) boottest.Answer {
+		return a.Do(a.token, "PUT", "/data-integrations/acme-crm/api-key", `{"user_id":"anna","secret":"`+key+`","config":`+config+`}`)
+	}
+	id := put(fits).Text("id")
+	patch := func(config string) boottest.Answer {
+		return a.Do(a.token, "PATCH", "/keyvend/accounts/"+id, `{"config":`+config+`}`)
+	}
+	for _, send := range []func(string) boottest.Answer{put, patch} {
+		if got := send(fits); got.Status != http.StatusOK {
+			t.Errorf("%d %s", got.Status, got.Body)
+		}
+		if got := send(tooMuch); got.Status != http.StatusUnprocessableEntity || !slices.Equal(wrongFields(got), []string{"config"}) {
+			t.Errorf("%d %s", got.Status, got.Body)
+		}
+	}
+}
+
 func TestConfigOfACustomProviderIsCheckedStoredAndVended(t *testing.T) {
 	a := newCustom(t)
 	const path = "/data-integrations/acme-crm/api-key"
@@ -374,7 +412,7 @@ func TestF61_HostAndPlacementOfACheckAreSetOnce(t *testing.T) {
 }
 
 func TestF61_ACheckEditedInTheTableOpensNothingAndSealsNothing(t *testing.T) {
-	check := func(r boottest.Row) boottest.Row { return boottest.Row(boottest.Row(r.In("custom")).In("check")) }
+	check := func(r boottest.Row) boottest.Row { return boottest.Row(r.In("custom").In("check")) }
 	for name, c := range map[string]struct {
 		edit func(r boottest.Row)
 		// Whether a key that was sealed after the check was set still vends: what

@@ -285,6 +285,7 @@ func TestF35_NoSettingMakesAnotherHostOfACheck(t *testing.T) {
 		{"https://{domain}/x", map[string]string{"domain": "169.254.169.254"}, catalog.ErrUnfit},
 		{"https://{domain}/x", map[string]string{"domain": "db.internal"}, catalog.ErrUnfit},
 		{"https://{region}.example.com/x", map[string]string{"region": "evil.example.org#"}, catalog.ErrUnfit},
+		{"https://{region}.example.com/x", map[string]string{"region": "ap"}, catalog.ErrUnfit},
 		{"https://api.example.com/{project}/x", map[string]string{"project": ".."}, catalog.ErrUnfit},
 		{"https://api.example.com/{nothing}/x", nil, catalog.ErrNoValue},
 		// As a row in the table may have them, which nobody validated.
