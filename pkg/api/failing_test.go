@@ -262,7 +262,7 @@ func TestF22_AnUpsertThatAlwaysLosesIs503ConcurrentRequest(t *testing.T) {
 
 func TestF54_WithoutTimeLeftNothingIsWritten(t *testing.T) {
 	for name, run := range map[string]func(a acme, send func(ctx context.Context) boottest.Answer) boottest.Answer{
-		"before it begins": func(a acme, send func(ctx context.Context) boottest.Answer) boottest.Answer {
+		"before it begins": func(_ acme, send func(ctx context.Context) boottest.Answer) boottest.Answer {
 			ctx, cancel := context.WithDeadline(context.Background(), time.Now().Add(-time.Second))
 			defer cancel()
 			return send(ctx)

@@ -92,7 +92,7 @@ func TestF2_ACiphertextMovedToAnotherRowDoesNotOpen(t *testing.T) {
 }
 
 func TestF59_F61_AnyEditOfASecretsRowIsAnError(t *testing.T) {
-	current := func(r boottest.Row) boottest.Row { return boottest.Row(r.In("secrets").In("current")) }
+	current := func(r boottest.Row) boottest.Row { return r.In("secrets").In("current") }
 	for name, edit := range map[string]func(r boottest.Row, older boottest.Row){
 		"last four":           func(r, _ boottest.Row) { current(r)["last_4"] = "0000" },
 		"fingerprint":         func(r, _ boottest.Row) { current(r)["fingerprint"] = "AAAA" },
@@ -134,7 +134,7 @@ func TestF59_F61_AnyEditOfASecretsRowIsAnError(t *testing.T) {
 
 // patched is the ciphertext of a row with one byte changed by bits.
 func patched(r boottest.Row, at int, bits byte) string {
-	text, _ := boottest.Row(r.In("secrets").In("current"))["sealed"].(string)
+	text, _ := r.In("secrets").In("current")["sealed"].(string)
 	raw, err := base64.StdEncoding.DecodeString(text)
 	if err != nil {
 		return ""
@@ -147,7 +147,7 @@ func patched(r boottest.Row, at int, bits byte) string {
 }
 
 func TestF3_F57_SwappedKeyMaterialIsRefusedBeforeAnythingIsSealedOrOpened(t *testing.T) {
-	keys := func(r boottest.Row) boottest.Row { return boottest.Row(r.In("keys")) }
+	keys := func(r boottest.Row) boottest.Row { return r.In("keys") }
 	for name, edit := range map[string]func(a acme, tenantB string){
 		"all of another tenant's": func(a acme, b string) {
 			material := a.Row(boottest.TenantRow(b))["keys"]
@@ -216,7 +216,7 @@ func TestF3_F57_SwappedKeyMaterialIsRefusedBeforeAnythingIsSealedOrOpened(t *tes
 // show the same as those that seal.
 func breakSealHash(a acme) {
 	a.Edit(boottest.TenantRow(a.tenant), func(r boottest.Row) {
-		boottest.Row(r.In("keys").In("seal_hashes"))["1"] = "AAAA"
+		r.In("keys").In("seal_hashes")["1"] = "AAAA"
 	})
 }
 
@@ -289,7 +289,7 @@ func TestF56_APlantedSecretDoesNotOpen(t *testing.T) {
 		"no MAC": nil, "zeros": make([]byte, 32), "the MAC of the secret before": stored.MAC, "a MAC of another tenant": ofB.MAC,
 	} {
 		a.Edit(boottest.AccountRow(a.tenant, "anna", "openai", ""), func(r boottest.Row) {
-			current := boottest.Row(r.In("secrets").In("current"))
+			current := r.In("secrets").In("current")
 			current["sealed"] = base64.StdEncoding.EncodeToString(planted.Secret)
 			current["mac"] = base64.StdEncoding.EncodeToString(mac)
 		})

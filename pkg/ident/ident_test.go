@@ -28,7 +28,7 @@ func TestIdsReadBackAndSortByTime(t *testing.T) {
 		}
 		last, at = id, at.Add(time.Millisecond)
 	}
-	if clock.New(ident.JobPrefix) == clock.New(ident.JobPrefix) {
+	if one, other := clock.New(ident.JobPrefix), clock.New(ident.JobPrefix); one == other {
 		t.Error("two ids of one moment are the same")
 	}
 }

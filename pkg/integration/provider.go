@@ -144,7 +144,7 @@ func (i Interval) parse() (time.Duration, bool) {
 		return 0, false
 	}
 	n, err := strconv.ParseUint(digits, 10, 16)
-	d := time.Duration(n) * unit //nolint:gosec // 16 bits fit
+	d := time.Duration(n) * unit
 	if err != nil || digits[0] == '0' || d < leastInterval || d > mostInterval {
 		return 0, false
 	}

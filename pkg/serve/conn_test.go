@@ -42,7 +42,7 @@ func TestF40_WhatIsNoHTTPRequestIsAnsweredInJSON(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer conn.Close()
-			go io.WriteString(conn, c.request) //nolint:errcheck // the server may hang up early
+			go io.WriteString(conn, c.request)
 			response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 			if err != nil {
 				t.Fatal(err)

@@ -132,7 +132,7 @@ func (x *machine) differsAt(p place, m model) string {
 	enabled, registered := m.enabled[p.slug]
 	account, connected := m.accounts[p]
 	vend := x.Do(x.token, "POST", "/data-integrations/"+p.slug+"/credentials", `{`+p.owner()+`}`)
-	want := ""
+	var want string
 	switch {
 	case !registered:
 		want = "not_found"

@@ -5,6 +5,7 @@
 package lambda
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -76,7 +77,7 @@ type outcome struct {
 
 // start makes an environment and waits until it asks for its first event.
 func start(f Function) (*Environment, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +87,7 @@ func start(f Function) (*Environment, error) {
 	}
 	e := &Environment{
 		function: f,
-		cmd:      exec.Command(bootstrap), // #nosec G204 -- running it is the purpose
+		cmd:      exec.CommandContext(context.Background(), bootstrap), // #nosec G204 -- running it is the purpose
 		ready:    make(chan struct{}),
 		events:   make(chan *invocation),
 		dead:     make(chan struct{}),

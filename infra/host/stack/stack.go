@@ -194,7 +194,7 @@ func (s *Stack) add(t *cfn.Template, values cfn.Values, f cfn.Function) error {
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
