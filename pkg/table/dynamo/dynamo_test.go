@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"keyvend/infra/testbed"
 	"keyvend/pkg/table"
@@ -36,4 +38,26 @@ func config(t *testing.T, endpoint string) dynamo.Config {
 
 func TestConformance(t *testing.T) {
 	tabletest.Run(t, func(t *testing.T) table.Table { return dynamo.New(config(t, testbed.DynamoDB(t))) })
+}
+
+func TestACreatedTableStreamsWholeImagesAndLetsItemsExpireWhenTold(t *testing.T) {
+	c := config(t, testbed.DynamoDB(t))
+	client := c.Client.(*dynamodb.Client)
+	if err := dynamo.Expire(t.Context(), client, c.TableName); err != nil {
+		t.Fatal(err)
+	}
+	ttl, err := client.DescribeTimeToLive(t.Context(), &dynamodb.DescribeTimeToLiveInput{TableName: &c.TableName})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := ttl.TimeToLiveDescription; d.TimeToLiveStatus != types.TimeToLiveStatusEnabled || aws.ToString(d.AttributeName) != "ttl" {
+		t.Errorf("time to live %s on %s", d.TimeToLiveStatus, aws.ToString(d.AttributeName))
+	}
+	described, err := client.DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: &c.TableName})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := described.Table.StreamSpecification; s == nil || s.StreamViewType != types.StreamViewTypeNewAndOldImages {
+		t.Errorf("stream %+v", s)
+	}
 }

@@ -163,6 +163,8 @@ func TestF11_AnAskedItemThatCannotBeReadIsCorruptAndNotAbsent(t *testing.T) {
 		"half an index":     {"list_pk": s("x")},
 		"other half":        {"list_sk": s("x")},
 		"index number":      {"list_pk": n("1"), "list_sk": s("x")},
+		"expiry text":       {"ttl": s("1795490739")},
+		"expiry 0":          {"ttl": n("0")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tb, e := behind(t)

@@ -39,17 +39,8 @@ func Schema(name string) *dynamodb.CreateTableInput {
 	return in
 }
 
-// timeToLive lets DynamoDB delete items that have expired. It does so within a
-// few days, but spares those that expired more than five years ago.
-func timeToLive(name string) *dynamodb.UpdateTimeToLiveInput {
-	return &dynamodb.UpdateTimeToLiveInput{
-		TableName:               &name,
-		TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: aws.String(attrTTL), Enabled: aws.Bool(true)},
-	}
-}
-
-// CreateTable makes a table of Schema's shape, in which items expire, and waits
-// until it answers.
+// CreateTable makes a table of Schema's shape and waits until it answers. Items
+// do not expire in it until Expire says so.
 func CreateTable(ctx context.Context, client *dynamodb.Client, name string) error {
 	if _, err := client.CreateTable(ctx, Schema(name)); err != nil {
 		return fmt.Errorf("dynamo: create table %s: %w", name, err)
@@ -60,7 +51,21 @@ func CreateTable(ctx context.Context, client *dynamodb.Client, name string) erro
 	if err := waiter.Wait(ctx, &dynamodb.DescribeTableInput{TableName: &name}, createTimeout); err != nil {
 		return fmt.Errorf("dynamo: create table %s: %w", name, err)
 	}
-	if _, err := client.UpdateTimeToLive(ctx, timeToLive(name)); err != nil {
+	return nil
+}
+
+// Expire lets DynamoDB delete items of the table that have expired. It does so
+// within a few days, but spares those that expired more than five years ago. For
+// tests and local tools, as Schema is.
+//
+// The emulator does so within seconds, but only for some ten tables, and only
+// for items that are placed in every index of theirs.
+func Expire(ctx context.Context, client *dynamodb.Client, name string) error {
+	_, err := client.UpdateTimeToLive(ctx, &dynamodb.UpdateTimeToLiveInput{
+		TableName:               &name,
+		TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: aws.String(attrTTL), Enabled: aws.Bool(true)},
+	})
+	if err != nil {
 		return fmt.Errorf("dynamo: time to live of table %s: %w", name, err)
 	}
 	return nil

@@ -26,8 +26,8 @@ func reap(ctx context.Context, tb table.Table) error {
 	return nil
 }
 
-// expiring is a placed item: the emulator of DynamoDB never deletes what is not
-// in all of its table's indexes.
+// expiring is a placed item: the emulator of DynamoDB never deletes one that is
+// not in every index of its table.
 func expiring(name string, revision int64, at time.Time) table.Item {
 	i := placed(item(key("p", name), revision, name), key("i", name))
 	i.ExpiresAt = at

@@ -37,6 +37,8 @@ type identity struct {
 	PrincipalID string `json:"principalId"`
 }
 
+const emulatorsExpiry = "UNKNOWN_TO_SDK_VERSION"
+
 func encodeRecord(r types.Record, arn string) json.RawMessage {
 	e := eventRecord{
 		EventID:        aws.ToString(r.EventID),
@@ -59,6 +61,11 @@ func encodeRecord(r types.Record, arn string) json.RawMessage {
 	}
 	if u := r.UserIdentity; u != nil {
 		e.UserIdentity = &identity{Type: aws.ToString(u.Type), PrincipalID: aws.ToString(u.PrincipalId)}
+	}
+	// The emulator has no name of its own for a deletion by expiry.
+	if e.EventName == emulatorsExpiry {
+		e.EventName = string(types.OperationTypeRemove)
+		e.UserIdentity = &identity{Type: "Service", PrincipalID: "dynamodb.amazonaws.com"}
 	}
 	record, err := json.Marshal(e)
 	if err != nil { // no value of these types fails; whoever decodes it would tell
