@@ -412,7 +412,7 @@ func TestF61_HostAndPlacementOfACheckAreSetOnce(t *testing.T) {
 }
 
 func TestF61_ACheckEditedInTheTableOpensNothingAndSealsNothing(t *testing.T) {
-	check := func(r boottest.Row) boottest.Row { return boottest.Row(r.In("custom").In("check")) }
+	check := func(r boottest.Row) boottest.Row { return r.In("custom").In("check") }
 	for name, c := range map[string]struct {
 		edit func(r boottest.Row)
 		// Whether a key that was sealed after the check was set still vends: what
@@ -422,8 +422,8 @@ func TestF61_ACheckEditedInTheTableOpensNothingAndSealsNothing(t *testing.T) {
 		seals bool
 	}{
 		"host":              {func(r boottest.Row) { check(r)["url"] = "https://evil.example.org/v1/me" }, false, false},
-		"placement":         {func(r boottest.Row) { boottest.Row(check(r).In("placement"))["name"] = "Cookie" }, false, false},
-		"template":          {func(r boottest.Row) { boottest.Row(check(r).In("placement"))["template"] = "{key}" }, false, false},
+		"placement":         {func(r boottest.Row) { check(r).In("placement")["name"] = "Cookie" }, false, false},
+		"template":          {func(r boottest.Row) { check(r).In("placement")["template"] = "{key}" }, false, false},
 		"default region":    {func(r boottest.Row) { field(r, 0)["default"] = "evil.example.org/" }, false, false},
 		"no check":          {func(r boottest.Row) { delete(r.In("custom"), "check") }, false, true},
 		"not custom":        {func(r boottest.Row) { delete(r, "custom") }, false, true},
