@@ -24,5 +24,6 @@ func (d vend) credentials(ctx context.Context, v *vault.Visit, _ *ownerBody) (an
 	if err != nil {
 		return answer{}, err
 	}
+	defer vended.Secret.Wipe() // the answer has a copy, which Go cannot wipe
 	return ok(vendedOnWire(vended)), nil
 }
