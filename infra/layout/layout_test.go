@@ -89,10 +89,11 @@ func own(t *testing.T) []Package {
 // own layer those that beside names.
 var layers = [][]string{
 	{"functions", "infra"},
-	{"pkg/boot", "pkg/serve"},
+	{"pkg/boot", "pkg/serve", "pkg/feed"},
 	{
 		"pkg/api", "pkg/operator", "pkg/store",
 		"pkg/table/dynamo", "pkg/table/dynamo/streams", "pkg/table/bolt", "pkg/seal/awskms", "pkg/seal/localkey",
+		"pkg/bus/eventbridge", "pkg/bus/sqs",
 	},
 	{"pkg/vault"},
 	{"pkg/account", "pkg/apikey", "pkg/audit", "pkg/event", "pkg/integration", "pkg/tenant", "pkg/catalog", "pkg/seal", "pkg/table"},
@@ -102,6 +103,7 @@ var layers = [][]string{
 // beside are the imports within a layer.
 var beside = map[string][]string{
 	"infra":                    {"infra"},
+	"pkg/boot":                 {"pkg/feed"},
 	"pkg/table/dynamo/streams": {"pkg/table/dynamo"},
 	"pkg/account":              {"pkg/integration", "pkg/seal"},
 	"pkg/integration":          {"pkg/catalog", "pkg/tenant"},
@@ -168,7 +170,8 @@ var alone = map[string][]string{
 	"go.etcd.io/bbolt":                                 {"pkg/table/bolt"},
 	"crypto/hpke":                                      {"pkg/seal"},
 	"crypto/cipher":                                    {"pkg/seal/localkey", "pkg/seal/sealtest"},
-	"github.com/aws/aws-sdk-go-v2/service/eventbridge": {},
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge": {"pkg/bus/eventbridge"},
+	"github.com/aws/aws-sdk-go-v2/service/sqs":         {"pkg/bus/sqs"},
 }
 
 func TestOnePackageKnowsEachOfTheCloudsParts(t *testing.T) {
@@ -189,14 +192,14 @@ func TestOnePackageKnowsEachOfTheCloudsParts(t *testing.T) {
 	}
 }
 
-var awsPackages = []string{"pkg/table/dynamo", "pkg/seal/awskms", "pkg/boot", "pkg/serve"}
+var awsPackages = []string{"pkg/table/dynamo", "pkg/seal/awskms", "pkg/bus", "pkg/boot", "pkg/serve"}
 
 func knows(local string, who []string) bool {
 	return slices.ContainsFunc(who, func(w string) bool { return local == w || strings.HasPrefix(local, w+"/") })
 }
 
 func TestAdaptersDoNotKnowEachOther(t *testing.T) {
-	adapters := []string{"pkg/table/dynamo", "pkg/table/bolt", "pkg/seal/awskms", "pkg/seal/localkey"}
+	adapters := []string{"pkg/table/dynamo", "pkg/table/bolt", "pkg/seal/awskms", "pkg/seal/localkey", "pkg/bus/eventbridge", "pkg/bus/sqs"}
 	for _, p := range own(t) {
 		if !slices.Contains(adapters, p.local()) {
 			continue

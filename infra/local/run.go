@@ -69,6 +69,10 @@ func run(ctx context.Context, o options, out io.Writer) error {
 		return err
 	}
 	defer desk.close()
+	ctx, stop := context.WithCancel(ctx)
+	followed := make(chan struct{})
+	go func() { defer close(followed); app.Follow(ctx) }()
+	defer func() { stop(); <-followed }() // before the table is closed
 	go sweepRegularly(ctx, app.App, o.log)
 
 	base := baseURL(listener.Addr())

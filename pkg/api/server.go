@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -68,7 +69,7 @@ func Join(servers ...*Server) http.Handler {
 // Routes lists the path of every route by the function that serves it.
 func Routes() map[string][]string {
 	return map[string][]string{
-		"providers": paths(Providers(nil, nil, nil, nil)),
+		"providers": paths(slices.Concat(Providers(nil, nil, nil, nil), Events(nil))),
 		"keys":      paths(Keys(nil, nil, nil)),
 		"vend":      paths(Vend(nil)),
 	}

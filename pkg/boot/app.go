@@ -7,9 +7,11 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"slices"
 
 	"keyvend/pkg/api"
 	"keyvend/pkg/audit"
+	"keyvend/pkg/feed"
 	"keyvend/pkg/ident"
 	"keyvend/pkg/operator"
 	"keyvend/pkg/seal"
@@ -26,6 +28,9 @@ type Parts struct {
 	Audit   audit.Log
 	Log     *slog.Logger
 	Clock   ident.Clock // nil: the real one
+	// InOrder says that one process alone makes events, in the order of the
+	// changes, so that GET /events need not keep the youngest back.
+	InOrder bool
 }
 
 // App makes the handlers of the functions.
@@ -63,13 +68,26 @@ func (a *App) Tenants() func(context.Context, operator.Request) (operator.Respon
 	return desk.Handle
 }
 
+// Outbox brings events of changes to bus, and changes that cannot be read to
+// aside.
+func (a *App) Outbox(bus vault.Bus, aside feed.Aside) *feed.Outbox {
+	return &feed.Outbox{
+		Publisher: &vault.Outbox{Store: a.store, Bus: bus, Clock: a.parts.Clock, Log: a.parts.Log},
+		Commit:    store.Commit,
+		Aside:     aside,
+		Log:       a.parts.Log,
+	}
+}
+
 func (a *App) providers() *api.Server {
-	return a.ingesting(api.Providers(
+	return a.ingesting(slices.Concat(api.Providers(
 		&vault.Registry{Store: a.store, Clock: a.parts.Clock},
 		&vault.Organizations{Store: a.store, Clock: a.parts.Clock},
 		&vault.Settings{Store: a.store},
 		&vault.Freezes{Store: a.store, Clock: a.parts.Clock},
-	))
+	), api.Events(
+		&vault.Events{Store: a.store, Clock: a.parts.Clock, InOrder: a.parts.InOrder},
+	)))
 }
 
 func (a *App) keys() *api.Server {

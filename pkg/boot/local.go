@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"os"
@@ -8,16 +9,21 @@ import (
 	"time"
 
 	"keyvend/pkg/audit"
+	"keyvend/pkg/feed"
 	"keyvend/pkg/seal"
 	"keyvend/pkg/seal/localkey"
+	"keyvend/pkg/table"
 	"keyvend/pkg/table/bolt"
+	"keyvend/pkg/vault"
 )
 
 // Local is an App whose table, master key and audit log lie in one folder.
 type Local struct {
 	*App
 	table *bolt.Table
+	feed  table.Feed
 	audit *os.File
+	log   *slog.Logger
 }
 
 // The files of a local data folder.
@@ -34,6 +40,10 @@ func OpenLocal(dir string, log *slog.Logger) (*Local, error) {
 	if err != nil {
 		return nil, err
 	}
+	changes, err := opened.Feed(context.Background())
+	if err != nil {
+		return nil, errors.Join(err, opened.Close())
+	}
 	master, err := localkey.Open(filepath.Join(dir, masterKeyFile), os.Getenv("AWS_LAMBDA_FUNCTION_NAME") != "")
 	if err != nil {
 		return nil, errors.Join(err, opened.Close())
@@ -48,9 +58,34 @@ func OpenLocal(dir string, log *slog.Logger) (*Local, error) {
 		Ring:    seal.Config{App: appName, Environment: "local", KeyID: master.KeyID(), TTL: 5 * time.Minute},
 		Audit:   audit.NewWriter(lines),
 		Log:     log,
+		InOrder: true,
 	})
-	return &Local{App: app, table: opened, audit: lines}, nil
+	return &Local{App: app, table: opened, feed: changes, audit: lines, log: log}, nil
 }
+
+// Follow is the function "outbox": it makes events of changes until ctx ends.
+// What it had not done by then it does when it is started again.
+func (l *Local) Follow(ctx context.Context) {
+	l.Outbox(busLog{l.log}, asideLog{}).Follow(ctx, l.feed)
+}
+
+// busLog is a bus whose only listener is the log.
+type busLog struct{ log *slog.Logger }
+
+// Put implements vault.Bus.
+func (b busLog) Put(ctx context.Context, events []vault.StoredEvent) []error {
+	for _, e := range events {
+		b.log.InfoContext(ctx, "event", "event", e.Event.Name, "id", e.Event.ID, "tenant", e.Tenant)
+	}
+	return make([]error, len(events))
+}
+
+// asideLog sets nothing aside: the line in the log, which is there already, is
+// all that a laptop needs.
+type asideLog struct{}
+
+// SetAside implements feed.Aside.
+func (asideLog) SetAside(context.Context, feed.Poison) error { return nil }
 
 // Close ends the App; what was answered is stored.
 func (l *Local) Close() error { return errors.Join(l.table.Close(), l.audit.Close()) }

@@ -8,8 +8,10 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"keyvend/pkg/account"
+	"keyvend/pkg/event"
 	"keyvend/pkg/table"
 )
 
@@ -27,6 +29,8 @@ import (
 //	an organization's freeze                     O#<tenant>#<org>        ORG
 //	an organization's switch of an integration   O#<tenant>#<org>        INTEGRATION#<slug>
 //	the sweep: removal jobs                      J#<shard>               <job id>
+//	a tenant's events of a UTC day (30 days)     E#<tenant>#<yyyy-mm-dd> <event id>
+//	the feed only: a fact that changes no row    R#<tenant>#<user>       <event id>
 //
 //	index "list", sparse, keys only              PK                      SK
 //	all tenants                                  T#TENANTS               <tenant id>
@@ -103,6 +107,24 @@ func organizationKey(tenant, org string) table.Key {
 
 func overrideKey(tenant, org, slug string) table.Key {
 	return table.Key{PK: "O#" + tenant + "#" + escape(org), SK: integrationPrefix + escape(slug)}
+}
+
+// The letters of the partitions that events are made of.
+const (
+	userLetter   = "U#"
+	remarkLetter = "R#"
+)
+
+func eventsPK(tenant string, day time.Time) string {
+	return "E#" + tenant + "#" + day.UTC().Format(time.DateOnly)
+}
+
+func eventKey(tenant, id string, at time.Time) table.Key {
+	return table.Key{PK: eventsPK(tenant, at), SK: id}
+}
+
+func remarkKey(tenant string, e event.Event) table.Key {
+	return table.Key{PK: remarkLetter + tenant + "#" + escape(e.Data.User()), SK: e.ID}
 }
 
 func jobPK(shard int) string { return "J#" + strconv.Itoa(shard) }

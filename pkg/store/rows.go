@@ -6,6 +6,7 @@ import (
 	"keyvend/pkg/integration"
 	"keyvend/pkg/table"
 	"keyvend/pkg/tenant"
+	"keyvend/pkg/vault"
 )
 
 // Who a row is comes from its key, never from its content: a row copied to
@@ -37,6 +38,10 @@ func asOverride(o *integration.Override, item table.Item) { o.Revision = item.Re
 
 func asRemoval(r *integration.Removal, item table.Item) {
 	r.ID, r.Revision = item.SK, item.Revision
+}
+
+func asEvent(tenant string) func(*vault.StoredEvent, table.Item) {
+	return func(e *vault.StoredEvent, item table.Item) { e.Tenant, e.Revision = tenant, item.Revision }
 }
 
 // asAccount fills in who the account is from its key. A key that is none leaves

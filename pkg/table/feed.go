@@ -56,6 +56,7 @@ type Feed interface {
 type ChangeError struct {
 	ID       string
 	Sequence string // the engine's name of the change's place in the feed; "" when even that cannot be read
+	Key      Key    // of the item, as far as it can be read
 	Err      error  // what is wrong with it
 }
 

@@ -3,7 +3,6 @@ package vault
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -12,21 +11,34 @@ import (
 	"keyvend/pkg/ident"
 )
 
-// AccountCommit is a committed change of an account's row; nil is no row.
-type AccountCommit struct {
-	ChangeID      string // the same for each delivery of the change
+// Commit is a committed change of a row that events are made of: of an account's,
+// or a remark.
+type Commit struct {
+	// ChangeID is the same for each delivery of the change.
+	ChangeID string
+	// Row names what was changed. Commits of one row come in their order.
+	Row           string
 	Tenant        string
-	Before, After *account.Account
+	Before, After *account.Account // nil is no row
 	At            time.Time
+	// Remark is the event that a remark is, and nil of an account's change.
+	Remark *event.Event
 }
 
-// StoredEvent is an event as the table has it.
-type StoredEvent struct {
-	event.Event
-	Tenant string
-	SentAt time.Time // zero: the bus may not have it yet
+func (c Commit) events() []event.Event {
+	if c.Remark != nil {
+		return []event.Event{*c.Remark}
+	}
+	return event.Of(c.Before, c.After, c.At)
+}
 
-	Revision int64
+// StoredEvent is an event as the table has it. Its JSON form is the stored one.
+type StoredEvent struct {
+	Event  event.Event `json:"event"`
+	SentAt time.Time   `json:"sent_at,omitzero"` // zero: the bus may not have it yet
+
+	Tenant   string `json:"-"` // as in the row's key
+	Revision int64  `json:"-"`
 }
 
 // EventStore keeps events.
@@ -53,67 +65,75 @@ type Outbox struct {
 }
 
 // Publish works through commits in their order and returns those that have to
-// be delivered again: all of each account of which something failed, so that
-// its events go out in order. What was sent before is not sent again.
-func (o *Outbox) Publish(ctx context.Context, commits []AccountCommit) (again []AccountCommit) {
-	held := map[string]bool{} // accounts of which something failed
-	due, of := o.store(ctx, commits, held)
-	o.send(ctx, due, of, held)
-	for _, c := range commits {
-		if held[c.account()] {
+// be delivered again: the first of each row of which something failed, and all
+// that follow it, so that the row's events go out in order. What was sent before
+// is not sent again.
+func (o *Outbox) Publish(ctx context.Context, commits []Commit) (again []Commit) {
+	failed := make([]bool, len(commits))
+	o.send(ctx, o.store(ctx, commits, failed), failed)
+	held := map[string]bool{}
+	for i, c := range commits {
+		if failed[i] || held[c.Row] {
+			held[c.Row] = true
 			again = append(again, c)
 		}
 	}
 	return again
 }
 
-// store stores the events of commits and returns those that the bus may not
-// have yet, with the account that each is of.
-func (o *Outbox) store(ctx context.Context, commits []AccountCommit, held map[string]bool) (due []StoredEvent, of []string) {
-	for _, c := range commits {
-		for _, e := range event.Of(c.Before, c.After, c.At) {
-			if held[c.account()] {
+// due is an event that the bus may not have yet, and the commit that it is of.
+type due struct {
+	StoredEvent
+	commit int
+	row    string
+}
+
+// store stores the events of commits, of each row up to the first that fails.
+func (o *Outbox) store(ctx context.Context, commits []Commit, failed []bool) []due {
+	var unsent []due
+	held, seen := map[string]bool{}, map[string]bool{}
+	for i, c := range commits {
+		for _, e := range c.events() {
+			if held[c.Row] {
 				break
 			}
 			stored, err := o.Store.StoreEvent(ctx, StoredEvent{Event: e, Tenant: c.Tenant})
 			switch {
 			case err != nil:
-				o.Log.ErrorContext(ctx, "an event was not stored", "event", e.ID, "error", err)
-				held[c.account()] = true
-			case stored.SentAt.IsZero():
-				due, of = append(due, stored), append(of, c.account())
+				o.Log.ErrorContext(ctx, "an event was not stored", "event", e.ID, "tenant", c.Tenant, "error", err)
+				failed[i], held[c.Row] = true, true
+			case stored.SentAt.IsZero() && !seen[c.Tenant+e.ID]:
+				seen[c.Tenant+e.ID] = true // a change may be among the commits twice
+				unsent = append(unsent, due{stored, i, c.Row})
 			}
 		}
 	}
-	return due, of
+	return unsent
 }
 
-// send puts events on the bus and marks those that it took, up to the first of
-// each account that it did not.
-func (o *Outbox) send(ctx context.Context, due []StoredEvent, of []string, held map[string]bool) {
-	if len(due) == 0 {
+// send puts events on the bus and marks those that it took, of each row up to
+// the first that it did not.
+func (o *Outbox) send(ctx context.Context, unsent []due, failed []bool) {
+	if len(unsent) == 0 {
 		return
 	}
-	for i, err := range o.Bus.Put(ctx, due) {
-		if held[of[i]] {
+	events := make([]StoredEvent, len(unsent))
+	for i, d := range unsent {
+		events[i] = d.StoredEvent
+	}
+	held := map[string]bool{}
+	for i, err := range o.Bus.Put(ctx, events) {
+		d := unsent[i]
+		if held[d.row] {
 			continue
 		}
 		if err == nil {
-			due[i].SentAt = o.Clock.Now()
-			err = o.Store.MarkSent(ctx, due[i])
+			d.SentAt = o.Clock.Now()
+			err = o.Store.MarkSent(ctx, d.StoredEvent)
 		}
 		if err != nil && !errors.Is(err, ErrChanged) { // changed: another delivery has marked it
-			o.Log.ErrorContext(ctx, "an event was not sent", "event", due[i].ID, "error", err)
-			held[of[i]] = true
+			o.Log.ErrorContext(ctx, "an event was not sent", "event", d.Event.ID, "tenant", d.Tenant, "error", err)
+			failed[d.commit], held[d.row] = true, true
 		}
 	}
-}
-
-// account names the row that was changed.
-func (c AccountCommit) account() string {
-	a := c.After
-	if a == nil {
-		a = c.Before
-	}
-	return fmt.Sprintf("%s %s %+v", c.Tenant, a.Slug, a.Owner) // none of them holds a space
 }

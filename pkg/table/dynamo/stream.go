@@ -51,7 +51,8 @@ func DecodeRecord(record []byte) (table.Change, error) {
 			return c, nil
 		}
 	}
-	return table.Change{}, &table.ChangeError{ID: r.id(), Sequence: r.Change.Sequence, Err: err}
+	key, _ := r.Change.Keys.key() // the zero key when they cannot be read
+	return table.Change{}, &table.ChangeError{ID: r.id(), Sequence: r.Change.Sequence, Key: key, Err: err}
 }
 
 func parseRecord(record []byte) (streamRecord, error) {
