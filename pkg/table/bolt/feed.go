@@ -143,10 +143,21 @@ func (t *Table) decodeChange(k, v []byte) (table.Change, error) {
 	id := t.changeID(number(k))
 	c, err := decodeChange(v)
 	if err != nil {
-		return table.Change{}, &table.ChangeError{ID: id, Sequence: strconv.FormatUint(number(k), 10), Err: err}
+		return table.Change{}, &table.ChangeError{ID: id, Sequence: strconv.FormatUint(number(k), 10), Key: changedKey(v), Err: err}
 	}
 	c.ID = id
 	return c, nil
+}
+
+// changedKey reads the key of a change that may be damaged; the zero key is none.
+func changedKey(v []byte) table.Key {
+	r := reader{b: v}
+	version, _ := r.byte(), r.varint()
+	k := table.Key{PK: r.string(), SK: r.string()}
+	if r.failed || version != changeVersion || table.ValidateKey(k) != nil {
+		return table.Key{}
+	}
+	return k
 }
 
 // decodeChange reads all of a change but its ID.

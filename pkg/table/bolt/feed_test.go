@@ -141,7 +141,7 @@ func TestADamagedChangeIsToldByNameAndCanBeGivenUp(t *testing.T) {
 	if err := tb.Close(); err != nil {
 		t.Fatal(err)
 	}
-	change(t, path, "feed", "\x00\x00\x00\x00\x00\x00\x00\x02", "\x01\x02\x03")
+	change(t, path, "feed", "\x00\x00\x00\x00\x00\x00\x00\x02", "\x01\x02\x01p\x01b\x00\x00")
 	feed = feedOf(t, open(t, path))
 	if got := read(t, feed); len(got) != 1 || got[0].ID != want[0].ID {
 		t.Fatalf("changes %v, want the first", got)
@@ -156,8 +156,8 @@ func TestADamagedChangeIsToldByNameAndCanBeGivenUp(t *testing.T) {
 			t.Fatalf("changes %v, %v; want a *table.ChangeError", changes, err)
 		}
 	}
-	if damaged.ID != want[1].ID || damaged.Sequence != "2" {
-		t.Errorf("the error names %q at %q, want %q at 2", damaged.ID, damaged.Sequence, want[1].ID)
+	if damaged.ID != want[1].ID || damaged.Sequence != "2" || damaged.Key != want[1].Key {
+		t.Errorf("the error names %q of %v at %q, want %q of %v at 2", damaged.ID, damaged.Key, damaged.Sequence, want[1].ID, want[1].Key)
 	}
 	if err := feed.Acknowledge(t.Context(), table.Change{ID: damaged.ID}); err != nil {
 		t.Fatal(err)

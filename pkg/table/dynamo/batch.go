@@ -8,9 +8,8 @@ import (
 	"keyvend/pkg/table"
 )
 
-// Batch is a table.Feed of the stream records at hand: those of one event of a
-// Lambda function, or what a reader of the stream has read so far. The zero
-// value holds none.
+// Batch is a table.Feed of the stream records at hand, such as a reader of the
+// stream has read so far. The zero value holds none.
 type Batch struct {
 	mu    sync.Mutex
 	left  []entry // not acknowledged, oldest first
@@ -18,37 +17,21 @@ type Batch struct {
 	ended string  // the ID that was acknowledged last
 }
 
-// entry is a record, and what it is named in errors and answers.
+// entry is a record, and what it is acknowledged by.
 type entry struct {
-	id       string
-	sequence string
-	record   []byte
+	id     string
+	record []byte
 }
 
 var _ table.Feed = (*Batch)(nil)
 
-// NewBatch returns the records of a Lambda event: {"Records": [record, …]}. It
-// fails when the event is of another kind; single records that are damaged are
-// told by Changes.
-func NewBatch(event []byte) (*Batch, error) {
-	records, err := splitEvent(event)
-	if err != nil {
-		return nil, err
-	}
-	b := &Batch{}
-	for _, record := range records {
-		b.Add(record)
-	}
-	return b, nil
-}
-
 // Add puts a record, in the form that DecodeRecord reads, behind the others, and
 // keeps it.
 func (b *Batch) Add(record []byte) {
-	r := located(record)
+	id := located(record).id()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.left = append(b.left, entry{id: r.id(), sequence: r.Change.Sequence, record: record})
+	b.left = append(b.left, entry{id: id, record: record})
 }
 
 // Len is how many records are not acknowledged.
@@ -56,20 +39,6 @@ func (b *Batch) Len() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.left)
-}
-
-// Failed is the sequence number of the first record that is not acknowledged,
-// which is what a function with ReportBatchItemFailures answers as the item that
-// failed: Lambda then delivers from there on again. It is false when all are
-// acknowledged. "" with true is a record without a sequence number; to answer
-// that means to Lambda that all have failed.
-func (b *Batch) Failed() (sequence string, failed bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.left) == 0 {
-		return "", false
-	}
-	return b.left[0].sequence, true
 }
 
 // Changes implements table.Feed.

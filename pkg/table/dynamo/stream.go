@@ -3,10 +3,8 @@ package dynamo
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -180,27 +178,3 @@ func (i image) attributes() map[string]types.AttributeValue {
 
 // isText tells whether v is a JSON string: null would be read as an empty one.
 func isText(v json.RawMessage) bool { return bytes.HasPrefix(v, []byte{'"'}) }
-
-var errEvent = errors.New("dynamo: not an event of the table's stream")
-
-// splitEvent takes the records of a Lambda event apart, so that one that is
-// damaged does not spoil the others.
-func splitEvent(event []byte) ([]json.RawMessage, error) {
-	var e struct {
-		Records []json.RawMessage `json:"Records"`
-	}
-	if err := json.Unmarshal(event, &e); err != nil {
-		return nil, fmt.Errorf("%w: %w", errEvent, err)
-	}
-	for _, record := range e.Records {
-		var source struct {
-			Source string `json:"eventSource"`
-		}
-		if json.Unmarshal(record, &source) == nil && source.Source != "" && !strings.EqualFold(source.Source, eventSource) {
-			return nil, fmt.Errorf("%w: eventSource %q", errEvent, source.Source)
-		}
-	}
-	return e.Records, nil
-}
-
-const eventSource = "aws:dynamodb"

@@ -117,6 +117,9 @@ func TestADamagedRecordIsNamedByItsSequenceNumber(t *testing.T) {
 		if e.ID != "e7" || e.Sequence != "111" || !strings.Contains(e.Error(), "111") {
 			t.Errorf("%s: named %q at %q: %v", name, e.ID, e.Sequence, e)
 		}
+		if e.Key != (table.Key{}) && (e.Key.PK != "p" || table.ValidateKey(e.Key) != nil) {
+			t.Errorf("%s: of %v", name, e.Key)
+		}
 	}
 	for name, c := range map[string]struct{ record, id, sequence string }{
 		"nothing":              {"", "", ""},
@@ -135,6 +138,21 @@ func TestADamagedRecordIsNamedByItsSequenceNumber(t *testing.T) {
 		var e *table.ChangeError
 		if !errors.As(err, &e) || e.ID != c.id || e.Sequence != c.sequence {
 			t.Errorf("%s: %#v, want ID %q at %q", name, err, c.id, c.sequence)
+		}
+	}
+}
+
+func TestADamagedRecordIsNamedByItsKeyWhereThatCanBeRead(t *testing.T) {
+	for name, want := range map[string]table.Key{
+		"a revision of text": {PK: "p", SK: "s"},
+		"no time":            {PK: "p", SK: "s"},
+		"no keys":            {},
+		"keys of a number":   {},
+	} {
+		_, err := DecodeRecord([]byte(damaged()[name]))
+		var e *table.ChangeError
+		if !errors.As(err, &e) || e.Key != want {
+			t.Errorf("%s: %v, want key %v", name, err, want)
 		}
 	}
 }
@@ -240,11 +258,6 @@ func encodeForTest(t *testing.T, c table.Change) []byte {
 	return record
 }
 
-// event is a Lambda event of records.
-func event(records ...string) []byte {
-	return []byte(`{"Records":[` + strings.Join(records, ",") + `]}`)
-}
-
 // numbered is a good record, or a damaged one, at a sequence number.
 func numbered(n int, good bool) string {
 	record := recordJSON("INSERT", "1480642020", keysJSON, "", newJSON)
@@ -256,66 +269,33 @@ func numbered(n int, good bool) string {
 	return record
 }
 
-func TestABatchKnowsWhereAFunctionFailed(t *testing.T) {
-	b, err := NewBatch(event(numbered(1, true), numbered(2, true), numbered(3, false), numbered(4, true)))
-	if err != nil {
-		t.Fatal(err)
+func TestABatchHoldsItsRecordsUntilTheyAreAcknowledgedInTurn(t *testing.T) {
+	b := &Batch{}
+	for n := range 4 {
+		b.Add([]byte(numbered(n+1, n != 2)))
 	}
-	failed := func(want string) {
-		t.Helper()
-		if got, any := b.Failed(); got != want || any != (want != "") || any != (b.Len() > 0) {
-			t.Errorf("failed at %q (%v), %d left; want %q", got, any, b.Len(), want)
-		}
-	}
-	failed("1")
 	changes, err := b.Changes(t.Context(), 10)
 	if err != nil || len(changes) != 2 {
 		t.Fatalf("%d changes, %v; want those before the damaged one", len(changes), err)
 	}
-	if err := b.Acknowledge(t.Context(), changes[0]); err != nil {
-		t.Fatal(err)
+	for _, id := range []string{"e3", "e4", ""} {
+		if err := b.Acknowledge(t.Context(), table.Change{ID: id}); !errors.Is(err, table.ErrInvalid) || b.Len() != 4 {
+			t.Errorf("%q was not returned: %v, %d left; want ErrInvalid and all", id, err, b.Len())
+		}
 	}
-	failed("2")
-	if err := b.Acknowledge(t.Context(), table.Change{ID: "e4"}); !errors.Is(err, table.ErrInvalid) {
-		t.Errorf("a change that was not returned: %v, want ErrInvalid", err)
+	if err := b.Acknowledge(t.Context(), changes[1]); err != nil || b.Len() != 2 {
+		t.Fatalf("%d left, %v", b.Len(), err)
 	}
-	if err := b.Acknowledge(t.Context(), changes[1]); err != nil {
-		t.Fatal(err)
-	}
-	failed("3")
 	var e *table.ChangeError
 	if _, err := b.Changes(t.Context(), 10); !errors.As(err, &e) || e.Sequence != "3" {
 		t.Fatalf("error %v, want one that names 3", err)
 	}
-	failed("3")
-	if err := b.Acknowledge(t.Context(), table.Change{ID: e.ID}); err != nil {
-		t.Fatal(err)
-	}
-	failed("4")
-	if changes, err = b.Changes(t.Context(), 10); err != nil || len(changes) != 1 {
-		t.Fatalf("%d changes, %v", len(changes), err)
-	}
-	if err := b.Acknowledge(t.Context(), changes[0]); err != nil {
-		t.Fatal(err)
-	}
-	failed("")
-}
-
-func TestAnEventOfAnotherKindIsNoBatch(t *testing.T) {
-	for name, e := range map[string]string{
-		"nothing":      "",
-		"a list":       "[]",
-		"text":         `{"Records":"x"}`,
-		"a queue":      `{"Records":[{"messageId":"1","eventSource":"aws:sqs","body":"{}"}]}`,
-		"a bad record": `{"Records":[{]}`,
-	} {
-		if b, err := NewBatch([]byte(e)); err == nil || b != nil {
-			t.Errorf("%s: taken", name)
+	for range 2 {
+		if err := b.Acknowledge(t.Context(), table.Change{ID: e.ID}); err != nil || b.Len() != 1 {
+			t.Fatalf("%d left, %v", b.Len(), err)
 		}
 	}
-	for name, e := range map[string]string{"no records": `{"Records":[]}`, "an empty event": `{}`} {
-		if b, err := NewBatch([]byte(e)); err != nil || b.Len() != 0 {
-			t.Errorf("%s: %v", name, err)
-		}
+	if changes, err = b.Changes(t.Context(), 10); err != nil || len(changes) != 1 || changes[0].ID != "e4" {
+		t.Fatalf("changes %v, %v; want the last", changes, err)
 	}
 }
