@@ -32,6 +32,8 @@ func load(t *testing.T) *cfn.Template {
 
 const (
 	tableARN = "arn:aws:dynamodb:eu-central-1:123456789012:table/keyvend"
+	busARN   = "arn:local:EventBus"
+	queueARN = "arn:local:AsideQueue"
 	keyARN   = "arn:aws:kms:eu-central-1:123456789012:key/k"
 )
 
@@ -50,6 +52,8 @@ func values(parameters map[string]string) cfn.Values {
 				return keyARN, nil
 			case attribute == "Arn":
 				return "arn:local:" + logical, nil
+			case attribute == "StreamArn":
+				return "arn:local:" + logical + ".StreamArn", nil
 			default:
 				return "local-" + logical, nil
 			}
@@ -169,12 +173,19 @@ func TestTriggersTimeoutsAndMemory(t *testing.T) {
 			if isHTTP || !slices.Equal(f.Schedules, []time.Duration{time.Minute}) || f.Timeout != 60*time.Second {
 				t.Errorf("%s: %+v", name, f)
 			}
+		case "outbox":
+			if isHTTP || len(f.Schedules) > 0 || f.Timeout != 60*time.Second || len(f.Streams) != 1 {
+				t.Errorf("%s: %+v", name, f)
+			}
 		case "tenants":
 			if isHTTP || len(f.Schedules) > 0 {
 				t.Errorf("tenants has a trigger: %+v", f)
 			}
 		default:
 			t.Errorf("%s: nobody says what it is", name)
+		}
+		if len(f.Streams) > 0 != (name == "outbox") {
+			t.Errorf("%s reads %v", name, f.Streams)
 		}
 		for _, variable := range []string{"KEYVEND_TABLE", "KEYVEND_KMS_KEY", "KEYVEND_ENVIRONMENT", "KEYVEND_KEY_CACHE_SECONDS"} {
 			if f.Environment[variable] == "" {
@@ -228,13 +239,15 @@ const letters = "TFPKIUOJCERLS"
 // cells is the table of functions: first letters of what each may do.
 var cells = map[string]struct {
 	read, query, put, remove, list string // list: partitions of the index
+	check                          string // in a transaction
 	unwrap, wrap                   string // purposes
 }{
-	"providers": {read: "TFKIOU", query: "TFKIOU", put: "FIJOU", remove: "FIJOU", unwrap: "ingest"},
-	"keys":      {read: "TFKIOU", query: "TFKIOU", put: "KU", remove: "KU", list: "KU", unwrap: "ingest"},
+	"providers": {read: "TFKIOUE", query: "TFKIOUE", put: "FIJOU", check: "FIJOU", remove: "FIJOU", unwrap: "ingest"},
+	"keys":      {read: "TFKIOU", query: "TFKIOU", put: "KU", check: "KU", remove: "KU", list: "KU", unwrap: "ingest"},
 	"vend":      {read: "TFKIOUP", unwrap: "seal"},
-	"sweep":     {read: "JU", query: "JU", put: "J", remove: "JU", list: "JU"},
-	"tenants":   {read: "TFPK", query: "TFPK", put: "TFPK", remove: "TFPK", list: "TK", unwrap: "ingest seal", wrap: "ingest seal"},
+	"sweep":     {read: "JU", query: "JU", put: "J", check: "J", remove: "JU", list: "JU"},
+	"outbox":    {read: "E", put: "E"},
+	"tenants":   {read: "TFPK", query: "TFPK", put: "TFPK", check: "TFPK", remove: "TFPK", list: "TK", unwrap: "ingest seal", wrap: "ingest seal"},
 }
 
 func TestEachFunctionMayTouchItsOwnPartitionsAndNoOthers(t *testing.T) {
@@ -256,7 +269,7 @@ func TestEachFunctionMayTouchItsOwnPartitionsAndNoOthers(t *testing.T) {
 			pk := string(letter) + "#tenant_1"
 			for action, allowed := range map[string]string{
 				"GetItem": cell.read, "BatchGetItem": cell.read, "Query": cell.query,
-				"PutItem": cell.put, "ConditionCheckItem": cell.put, "DeleteItem": cell.remove,
+				"PutItem": cell.put, "ConditionCheckItem": cell.check, "DeleteItem": cell.remove,
 				"UpdateItem": "", "BatchWriteItem": "", "Scan": "", "PartiQLSelect": "", "PartiQLUpdate": "", "PartiQLDelete": "", "DeleteTable": "", "ExportTableToPointInTime": "",
 			} {
 				if got, want := may(action, tableARN, pk), strings.ContainsRune(allowed, letter); got != want {
@@ -294,8 +307,15 @@ func TestRolesNameEveryActionNeverScanAndGuardAgainstMissingKeys(t *testing.T) {
 				}
 				switch service, _, _ := strings.Cut(action, ":"); service {
 				case "dynamodb":
+					if !guarded && !limited && readsTheStream(s, action) {
+						continue
+					}
 					if !guarded || !limited {
 						t.Errorf("%s/%s: %s without prefixes or without the Null guard", name, s.Sid, action)
+					}
+				case "events", "sqs":
+					if want := map[string]string{"events:PutEvents": busARN, "sqs:SendMessage": queueARN}[action]; name != "outbox" || !slices.Equal(s.Resources, []string{want}) {
+						t.Errorf("%s/%s: %s on %v", name, s.Sid, action, s.Resources)
 					}
 				case "logs":
 				default:
@@ -303,11 +323,79 @@ func TestRolesNameEveryActionNeverScanAndGuardAgainstMissingKeys(t *testing.T) {
 				}
 			}
 			for _, resource := range s.Resources {
-				if strings.Contains(resource, "*") {
+				if strings.Contains(resource, "*") && !slices.Equal(s.Actions, []string{"dynamodb:ListStreams"}) {
 					t.Errorf("%s/%s: resource %s", name, s.Sid, resource)
 				}
 			}
 		}
+	}
+}
+
+// readsTheStream tells of the stream's own actions, which know no partition keys.
+func readsTheStream(s iam.Statement, action string) bool {
+	switch action {
+	case "dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator":
+		return slices.Equal(s.Resources, []string{"arn:local:Table.StreamArn"})
+	case "dynamodb:ListStreams": // the one that knows no resource
+		return true
+	default:
+		return false
+	}
+}
+
+func TestOnlyTheOutboxReadsTheStreamPutsEventsAndSetsAside(t *testing.T) {
+	for name := range functions(t) {
+		role, statements := policy(t, name)
+		for action, resource := range map[string]string{
+			"dynamodb:GetRecords": "arn:local:Table.StreamArn", "dynamodb:GetShardIterator": "arn:local:Table.StreamArn",
+			"dynamodb:DescribeStream": "arn:local:Table.StreamArn", "dynamodb:ListStreams": "*",
+			"events:PutEvents": busARN, "sqs:SendMessage": queueARN,
+		} {
+			if got := iam.Allowed(statements, iam.Call{Principal: role, Action: action, Resource: resource}); got != (name == "outbox") {
+				t.Errorf("%s %s: %v", name, action, got)
+			}
+		}
+		for _, c := range []iam.Call{
+			{Action: "events:PutEvents", Resource: "arn:aws:events:eu-central-1:123456789012:event-bus/default"},
+			{Action: "sqs:SendMessage", Resource: "arn:aws:sqs:eu-central-1:123456789012:other"},
+			{Action: "sqs:ReceiveMessage", Resource: queueARN},
+		} {
+			if c.Principal = role; iam.Allowed(statements, c) {
+				t.Errorf("%s may %s on %s", name, c.Action, c.Resource)
+			}
+		}
+	}
+}
+
+func TestTheStreamHasBothImagesAndItsReaderGivesUpInTheEnd(t *testing.T) {
+	table, err := load(t).Properties("Table", values(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfn.Map(table["StreamSpecification"])["StreamViewType"] != "NEW_AND_OLD_IMAGES" {
+		t.Errorf("%v", table["StreamSpecification"])
+	}
+	if ttl := cfn.Map(table["TimeToLiveSpecification"]); ttl["AttributeName"] != "ttl" || ttl["Enabled"] != true {
+		t.Errorf("%v", ttl)
+	}
+	source := functions(t)["outbox"].Streams[0]
+	if source.Stream != "arn:local:Table.StreamArn" || source.BatchSize < 1 || !source.Bisect || !source.ReportsFailures ||
+		source.Retries < 1 || source.RecordAge <= 0 || source.RecordAge >= 24*time.Hour || source.OnFailure != queueARN {
+		t.Errorf("%+v", source)
+	}
+}
+
+func TestTheStreamsFilterPassesAccountsAndRemarksAlone(t *testing.T) {
+	source := functions(t)["outbox"].Streams[0]
+	for _, letter := range letters {
+		record := fmt.Appendf(nil, `{"eventName":"MODIFY","dynamodb":{"Keys":{"PK":{"S":"%c#tenant_1#u"},"SK":{"S":"x"}}}}`, letter)
+		if got, want := source.Passes(record), letter == 'U' || letter == 'R'; got != want {
+			t.Errorf("%c: %v", letter, got)
+		}
+	}
+	expired := []byte(`{"eventName":"REMOVE","userIdentity":{"type":"Service"},"dynamodb":{"Keys":{"PK":{"S":"E#tenant_1#2026-01-01"}}}}`)
+	if source.Passes(expired) {
+		t.Error("an event that has had its time is handed to the outbox")
 	}
 }
 

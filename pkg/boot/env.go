@@ -67,10 +67,15 @@ func configFrom(get func(string) string) (Config, error) {
 func MustFromEnv(ctx context.Context) *App {
 	app, err := fromEnv(ctx, os.Getenv)
 	if err != nil {
-		slog.New(slog.NewJSONHandler(os.Stderr, nil)).ErrorContext(ctx, "cannot start", "alarm", "start", "error", err)
-		os.Exit(1)
+		CannotStart(ctx, err)
 	}
 	return app
+}
+
+// CannotStart ends the process with a sentence in the log.
+func CannotStart(ctx context.Context, err error) {
+	slog.New(slog.NewJSONHandler(os.Stderr, nil)).ErrorContext(ctx, "cannot start", "alarm", "start", "error", err)
+	os.Exit(1)
 }
 
 func fromEnv(ctx context.Context, get func(string) string) (*App, error) {

@@ -18,6 +18,7 @@ type Function struct {
 	Environment map[string]string
 	Routes      []string        // HTTP API route keys: "ANY /healthz", "$default"
 	Schedules   []time.Duration // the periods of its rate() schedules
+	Streams     []Stream
 }
 
 // Functions returns the template's functions, sorted by logical id.
@@ -90,6 +91,12 @@ func (f *Function) add(event map[string]any) error {
 			return err
 		}
 		f.Schedules = append(f.Schedules, period)
+	case "DynamoDB":
+		s, err := newStream(properties)
+		if err != nil {
+			return err
+		}
+		f.Streams = append(f.Streams, s)
 	default:
 		return fmt.Errorf("event source %s is not supported", kind)
 	}

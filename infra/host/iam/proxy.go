@@ -3,17 +3,20 @@ package iam
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"path"
 	"regexp"
 	"strings"
 	"sync"
 )
 
-// Proxy stands between one function and DynamoDB and KMS, and answers
+// Proxy stands between one function and the services that it calls, and answers
 // AccessDeniedException to what the function's role may not do.
 type Proxy struct {
 	principal string
@@ -21,6 +24,7 @@ type Proxy struct {
 	resources Resources
 	dynamodb  *httputil.ReverseProxy
 	kms       *httputil.ReverseProxy
+	other     http.Handler
 	before    func(operation string)
 
 	mu     sync.Mutex
@@ -28,7 +32,7 @@ type Proxy struct {
 }
 
 // Resources are the ARNs that calls are about.
-type Resources struct{ Table, Key string }
+type Resources struct{ Table, Key, Bus, Queue string }
 
 // Config is what a Proxy judges by and where it passes calls on to.
 type Config struct {
@@ -37,6 +41,7 @@ type Config struct {
 	Key           []Statement // the sealing key's policy
 	Resources     Resources
 	DynamoDB, KMS *url.URL
+	Other         http.Handler // EventBridge and SQS; nil for functions that have no part in them
 	// Before and After are called around each allowed call with its operation
 	// ("PutItem", "Decrypt"): Before it is passed on, and After it was answered
 	// but before the function learns of it. Nil is nothing.
@@ -48,6 +53,7 @@ func NewProxy(c Config) *Proxy {
 	return &Proxy{
 		principal: c.Principal, role: c.Role, key: c.Key, resources: c.Resources, before: c.Before,
 		dynamodb: forward(c.DynamoDB, c.After), kms: forward(c.KMS, c.After),
+		other: answeredBy(c.Other, c.After),
 	}
 }
 
@@ -66,6 +72,27 @@ func forward(to *url.URL, after func(operation string)) *httputil.ReverseProxy {
 		}
 	}
 	return p
+}
+
+// answeredBy is next with after called before its answer leaves.
+func answeredBy(next http.Handler, after func(operation string)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if next == nil {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		answer := httptest.NewRecorder()
+		next.ServeHTTP(answer, r)
+		if after != nil {
+			_, operation := target(r)
+			after(operation)
+		}
+		for name, values := range answer.Header() {
+			w.Header()[name] = values
+		}
+		w.WriteHeader(answer.Code)
+		_, _ = w.Write(answer.Body.Bytes())
+	})
 }
 
 // target is the service and the operation of a call.
@@ -92,13 +119,21 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var (
 		calls   []Call
 		allowed = p.role
-		next    = p.dynamodb
+		next    http.Handler
 	)
-	if service == "TrentService" {
+	switch service {
+	case "TrentService":
 		calls, err = p.kmsCalls(operation, body)
 		allowed, next = p.key, p.kms
-	} else {
+	case "AWSEvents":
+		calls, err = p.busCalls(operation, body)
+		next = p.other
+	case "AmazonSQS":
+		calls, err = p.queueCalls(operation, body)
+		next = p.other
+	default:
 		calls, err = p.dynamoDBCalls(operation, body)
+		next = p.dynamodb
 	}
 	if err != nil {
 		p.refuse(w, fmt.Sprintf("%s: %v", operation, err))
@@ -124,6 +159,35 @@ func (p *Proxy) refuse(w http.ResponseWriter, why string) {
 	w.WriteHeader(http.StatusBadRequest)
 	_ = json.NewEncoder(w).Encode(map[string]string{"__type": "com.amazon.coral.service#AccessDeniedException", "message": why})
 }
+
+// busCalls are what IAM is asked about events: one question for each.
+func (p *Proxy) busCalls(operation string, body []byte) ([]Call, error) {
+	var in struct {
+		Entries []struct{ EventBusName string }
+	}
+	if err := json.Unmarshal(body, &in); err != nil {
+		return nil, err
+	}
+	var calls []Call
+	for _, e := range in.Entries {
+		calls = append(calls, Call{Principal: p.principal, Action: "events:" + operation, Resource: neighbour(p.resources.Bus, e.EventBusName)})
+	}
+	if len(calls) == 0 {
+		return nil, errors.New("about no event bus")
+	}
+	return calls, nil
+}
+
+func (p *Proxy) queueCalls(operation string, body []byte) ([]Call, error) {
+	var in struct{ QueueUrl string } //nolint:revive // the service's spelling
+	if err := json.Unmarshal(body, &in); err != nil {
+		return nil, err
+	}
+	return []Call{{Principal: p.principal, Action: "sqs:" + operation, Resource: neighbour(p.resources.Queue, path.Base(in.QueueUrl))}}, nil
+}
+
+// neighbour is the ARN of another resource of the same kind and place.
+func neighbour(arn, name string) string { return arn[:strings.LastIndexAny(arn, "/:")+1] + name }
 
 func (p *Proxy) kmsCalls(operation string, body []byte) ([]Call, error) {
 	var in struct{ EncryptionContext map[string]string }

@@ -62,15 +62,22 @@ func createTable(ctx context.Context, endpoint, region, name string, properties 
 			in[property] = v
 		}
 	}
+	if view := cfn.Map(properties["StreamSpecification"])["StreamViewType"]; view != nil {
+		in["StreamSpecification"] = map[string]any{"StreamEnabled": true, "StreamViewType": view}
+	}
 	err := call(ctx, endpoint, region, "DynamoDB_20120810.CreateTable", in, nil)
+	made := err == nil
 	if err != nil && !strings.Contains(err.Error(), "ResourceInUseException") {
 		return err
 	}
 	for {
 		var out struct{ Table struct{ TableStatus string } }
 		err := call(ctx, endpoint, region, "DynamoDB_20120810.DescribeTable", map[string]any{"TableName": name}, &out)
-		if err != nil || out.Table.TableStatus == "ACTIVE" {
+		if err != nil {
 			return err
+		}
+		if out.Table.TableStatus == "ACTIVE" {
+			break
 		}
 		select {
 		case <-ctx.Done():
@@ -78,6 +85,11 @@ func createTable(ctx context.Context, endpoint, region, name string, properties 
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
+	ttl := cfn.Map(properties["TimeToLiveSpecification"])
+	if !made || ttl == nil {
+		return nil
+	}
+	return call(ctx, endpoint, region, "DynamoDB_20120810.UpdateTimeToLive", map[string]any{"TableName": name, "TimeToLiveSpecification": ttl}, nil)
 }
 
 // createKey makes a key for sealing and returns its ARN.

@@ -1,7 +1,7 @@
 // Package stack runs a deployment of template.yaml on one machine: the built
 // function binaries in Lambda's environments, behind the template's routes and
-// schedules, with the template's variables, timeouts and permissions, on
-// DynamoDB Local and an emulated KMS.
+// schedules and behind the table's stream, with the template's variables,
+// timeouts and permissions, on DynamoDB Local and an emulated KMS.
 package stack
 
 import (
@@ -48,7 +48,7 @@ type Config struct {
 	Log          io.Writer         // stdout and stderr of all functions; nil is nowhere
 
 	// Before and After are called around each call that a function makes to
-	// DynamoDB or KMS and its role allows, with the function's name and the
+	// AWS and its role allows, with the function's name and the
 	// operation ("PutItem", "Decrypt"): After it was answered, but before the
 	// function learns of it. They are where a test kills. Nil is nothing.
 	Before, After func(function, operation string)
@@ -59,6 +59,7 @@ type Stack struct {
 	config    Config
 	functions map[string]*function
 	http      http.Handler
+	sink      *sink
 	stop      context.CancelFunc
 	schedules sync.WaitGroup
 	now       func() time.Time
@@ -67,6 +68,7 @@ type Stack struct {
 type function struct {
 	cfn.Function
 	pool   *lambda.Pool
+	role   []iam.Statement
 	proxy  *iam.Proxy
 	server *http.Server
 }
@@ -116,7 +118,7 @@ func Start(ctx context.Context, c Config) (*Stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Stack{config: c, functions: map[string]*function{}, now: time.Now, stop: func() {}}
+	s := &Stack{config: c, functions: map[string]*function{}, sink: &sink{log: c.Log}, now: time.Now, stop: func() {}}
 	if err := s.deploy(ctx, template); err != nil {
 		s.Close()
 		return nil, err
@@ -172,6 +174,9 @@ func (s *Stack) values() cfn.Values {
 			case "SealingKey.", "SealingKey.Arn":
 				return s.config.KeyARN, nil
 			}
+			if value, ok := s.eventParts(logical + "." + attribute); ok {
+				return value, nil
+			}
 			if attribute == "Arn" && strings.HasSuffix(logical, "Role") {
 				return roleARN(logical), nil
 			}
@@ -188,9 +193,9 @@ func roleARN(logical string) string {
 	return "arn:aws:iam::" + Account + ":role/" + Name + "-" + logical
 }
 
-// add makes one function with its own way to DynamoDB and KMS.
+// add makes one function with its own way to AWS's services.
 func (s *Stack) add(t *cfn.Template, values cfn.Values, f cfn.Function) error {
-	proxy, err := s.proxy(t, values, f)
+	proxy, role, err := s.proxy(t, values, f)
 	if err != nil {
 		return err
 	}
@@ -201,12 +206,13 @@ func (s *Stack) add(t *cfn.Template, values cfn.Values, f cfn.Function) error {
 	server := &http.Server{Handler: proxy, ReadHeaderTimeout: time.Minute}
 	go func() { _ = server.Serve(listener) }()
 	endpoint := "http://" + listener.Addr().String()
-	f.Environment["AWS_ENDPOINT_URL_DYNAMODB"] = endpoint
-	f.Environment["AWS_ENDPOINT_URL_KMS"] = endpoint
+	for _, service := range []string{"DYNAMODB", "KMS", "EVENTBRIDGE", "SQS"} {
+		f.Environment["AWS_ENDPOINT_URL_"+service] = endpoint
+	}
 	for name, value := range s.config.Environment {
 		f.Environment[name] = value
 	}
-	s.functions[f.Name] = &function{Function: f, proxy: proxy, server: server, pool: lambda.NewPool(lambda.Function{
+	s.functions[f.Name] = &function{Function: f, role: role, proxy: proxy, server: server, pool: lambda.NewPool(lambda.Function{
 		Name:        Name + "-" + f.Name,
 		ARN:         fmt.Sprintf("arn:aws:lambda:%s:%s:function:%s-%s", s.config.Region, Account, Name, f.Name),
 		Bootstrap:   filepath.Join(s.config.Bootstraps, f.Name, "bootstrap"),
@@ -221,12 +227,14 @@ func (s *Stack) add(t *cfn.Template, values cfn.Values, f cfn.Function) error {
 }
 
 // proxy lets a function do what its role and the key's policy allow.
-func (s *Stack) proxy(t *cfn.Template, values cfn.Values, f cfn.Function) (*iam.Proxy, error) {
+func (s *Stack) proxy(t *cfn.Template, values cfn.Values, f cfn.Function) (*iam.Proxy, []iam.Statement, error) {
 	properties, err := t.Properties(f.Role, values)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	c := iam.Config{Principal: roleARN(f.Role), Resources: iam.Resources{Table: s.tableARN(), Key: s.config.KeyARN}}
+	c := iam.Config{Principal: roleARN(f.Role), Resources: iam.Resources{Table: s.tableARN(), Key: s.config.KeyARN}, Other: s.sink}
+	c.Resources.Bus, _ = s.eventParts("EventBus.Arn")
+	c.Resources.Queue, _ = s.eventParts("AsideQueue.Arn")
 	if s.config.Before != nil {
 		c.Before = func(operation string) { s.config.Before(f.Name, operation) }
 	}
@@ -236,27 +244,27 @@ func (s *Stack) proxy(t *cfn.Template, values cfn.Values, f cfn.Function) (*iam.
 	for _, policy := range cfn.List(properties["Policies"]) {
 		statements, err := iam.Statements(cfn.Map(policy)["PolicyDocument"])
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		c.Role = append(c.Role, statements...)
 	}
 	key, err := t.Properties("SealingKey", values)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if c.Key, err = iam.Statements(key["KeyPolicy"]); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if c.DynamoDB, err = url.Parse(s.config.DynamoDB); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if c.KMS, err = url.Parse(s.config.KMS); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return iam.NewProxy(c), nil
+	return iam.NewProxy(c), c.Role, nil
 }
 
-// connect puts the routes and schedules in front of the functions.
+// connect puts the routes, streams and schedules in front of the functions.
 func (s *Stack) connect() error {
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
@@ -267,6 +275,9 @@ func (s *Stack) connect() error {
 				return fmt.Errorf("stack: route %s leads to two functions", key)
 			}
 			targets[key] = f.pool.Invoke
+		}
+		if err := s.follow(ctx, f, f.role); err != nil {
+			return err
 		}
 		if !s.config.Schedules {
 			continue
