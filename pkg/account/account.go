@@ -64,6 +64,9 @@ type Account struct {
 	Requests      idempotency.Memory     `json:"requests,omitempty"`
 
 	Revision int64 `json:"-"`
+	// Damaged: the row is there and cannot be read. Who it is comes from its key
+	// and its place in the index; nothing of it can be used.
+	Damaged bool `json:"-"`
 }
 
 // Secret is a sealed secret and what may be told of it.
@@ -80,7 +83,7 @@ type Secret struct {
 // Of reports whether the account belongs to this registration of its provider.
 // One that does not is dead: it was made under a registration since removed.
 func (a *Account) Of(in *integration.Integration) bool {
-	return a != nil && in != nil && a.IntegrationID == in.ID
+	return a != nil && in != nil && !a.Damaged && a.IntegrationID == in.ID
 }
 
 // Binding is what the secrets of owner's account for in are bound to. It is

@@ -134,7 +134,10 @@ func (in *listAccounts) decode(r *request) (target vault.Target, err error) {
 	if in.page, err = r.page(ident.AccountPrefix); err != nil {
 		return target, err
 	}
-	q := r.URL.Query()
+	q, err := r.query()
+	if err != nil {
+		return target, err
+	}
 	in.filter = vault.AccountFilter{
 		Slug:         parameter[string](q, "integration"),
 		State:        parameter[account.State](q, "state"),

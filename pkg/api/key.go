@@ -147,7 +147,10 @@ func (in *ownerBody) decode(r *request) (target vault.Target, err error) {
 type ownerPath struct{}
 
 func (in *ownerPath) decode(r *request) (target vault.Target, err error) {
-	q := r.URL.Query()
+	q, err := r.query()
+	if err != nil {
+		return target, err
+	}
 	if err := userOwned(q.Get("connection_owner")); err != nil {
 		return target, err
 	}

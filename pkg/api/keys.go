@@ -12,8 +12,8 @@ import (
 
 // Keys are the routes of the function "keys": what users connect, and the
 // tenant's own API keys.
-func Keys(accounts *vault.Accounts, tenantKeys *vault.APIKeys, d *vault.Directory) []Route {
-	return slices.Concat(connections(accounts), apiKeys(tenantKeys), directory(d))
+func Keys(accounts *vault.Accounts, tenantKeys *vault.APIKeys, d *vault.Directory, o *vault.Offboarding) []Route {
+	return slices.Concat(connections(accounts), apiKeys(tenantKeys), directory(d), offboarding(o))
 }
 
 // connections are the routes of connected accounts.
@@ -72,7 +72,7 @@ func (k keys) providers(ctx context.Context, v *vault.Visit, _ *ownerPath) (answ
 
 func (k keys) setState(ctx context.Context, v *vault.Visit, in *stateBody) (answer, error) {
 	if in.oauth() {
-		return answer{}, vault.ErrAuthMethodMismatch
+		return answer{}, vault.Mismatch(v)
 	}
 	a, err := k.accounts.SetState(ctx, v, account.State(in.State))
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -147,9 +148,28 @@ func timestamp(field string, text *string) (time.Time, error) {
 	return t, nil
 }
 
+// query reads the parameters of the query. One that cannot be read, or stands
+// there twice, is an error: to guess which was meant could be to act on another
+// account.
+func (r *request) query() (url.Values, error) {
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, fault.New(fault.Invalid, "invalid_request_parameters", "The query of the URL cannot be read. Percent-encode its values.")
+	}
+	for name, values := range q {
+		if len(values) > 1 && name != "events" {
+			return nil, badParameter("query", "repeated", "A parameter stands in the query twice. Send each once.")
+		}
+	}
+	return q, nil
+}
+
 // page reads a list's cursors; ids begin with prefix.
 func (r *request) page(prefix string) (page, error) {
-	q := r.URL.Query()
+	q, err := r.query()
+	if err != nil {
+		return page{}, err
+	}
 	p := page{Limit: 10, Before: q.Get("before"), After: q.Get("after"), Order: q.Get("order")}
 	if text := q.Get("limit"); q.Has("limit") {
 		n, err := strconv.Atoi(text)

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"keyvend/pkg/audit"
 	"keyvend/pkg/fault"
 	"keyvend/pkg/ident"
+	"keyvend/pkg/seal"
 	"keyvend/pkg/vault"
 )
 
@@ -70,7 +72,7 @@ func Join(servers ...*Server) http.Handler {
 func Routes() map[string][]string {
 	return map[string][]string{
 		"providers": paths(slices.Concat(Providers(nil, nil, nil, nil), Events(nil))),
-		"keys":      paths(Keys(nil, nil, nil)),
+		"keys":      paths(Keys(nil, nil, nil, nil)),
 		"vend":      paths(Vend(nil)),
 	}
 }
@@ -107,8 +109,8 @@ func handle[T any, P interface {
 			target = vault.Target{}
 		}
 		visit, err := s.gate.Admit(r.Context(), token, scope, target)
-		if err == nil {
-			err = wrong
+		if err == nil && wrong != nil {
+			err = s.gate.Refuse(r.Context(), visit, wrong)
 		}
 		var a answer
 		if err == nil {
@@ -155,9 +157,17 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(public.RetryAfter/time.Second))))
 		s.log.WarnContext(r.Context(), "unavailable", "request_id", audit.RequestID(r.Context()), "error", err)
 	case fault.Internal:
-		s.log.ErrorContext(r.Context(), "internal error", "alarm", "internal_error", "request_id", audit.RequestID(r.Context()), "error", err)
+		s.log.ErrorContext(r.Context(), "internal error", "alarm", alarm(err), "request_id", audit.RequestID(r.Context()), "error", err)
 	}
 	s.reply(w, r, answer{statuses[public.Kind], failure{public.Message, public.Code, public.Details}})
+}
+
+// alarm tells what does not open or unwrap from other internal errors.
+func alarm(err error) string {
+	if errors.Is(err, seal.ErrIntegrity) || errors.Is(err, seal.ErrFormat) || errors.Is(err, seal.ErrKeyVersion) {
+		return "integrity"
+	}
+	return "internal_error"
 }
 
 func (s *Server) reply(w http.ResponseWriter, r *http.Request, a answer) {

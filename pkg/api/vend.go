@@ -13,11 +13,16 @@ func Vend(vender *vault.Vender) []Route {
 	d := vend{vender}
 	return []Route{
 		{"POST", "/data-integrations/{slug}/credentials", apikey.Vend, handle(d.credentials)},
-		{"POST", "/data-integrations/{slug}/token", apikey.Vend, handle(mismatch[ownerBody])},
+		{"POST", "/data-integrations/{slug}/token", apikey.Vend, handle(d.token)},
 	}
 }
 
 type vend struct{ vender *vault.Vender }
+
+// token is OAuth's way to ask for what credentials gives.
+func (d vend) token(ctx context.Context, v *vault.Visit, _ *ownerBody) (answer, error) {
+	return answer{}, d.vender.Refuse(ctx, v)
+}
 
 func (d vend) credentials(ctx context.Context, v *vault.Visit, _ *ownerBody) (answer, error) {
 	vended, err := d.vender.Vend(ctx, v)

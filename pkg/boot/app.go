@@ -92,9 +92,10 @@ func (a *App) providers() *api.Server {
 
 func (a *App) keys() *api.Server {
 	return a.ingesting(api.Keys(
-		&vault.Accounts{Store: a.store, Clock: a.parts.Clock},
+		&vault.Accounts{Store: a.store, Clock: a.parts.Clock, Log: a.parts.Log},
 		&vault.APIKeys{Store: a.store, Clock: a.parts.Clock},
 		&vault.Directory{Store: a.store, Clock: a.parts.Clock},
+		&vault.Offboarding{Store: a.store, Clock: a.parts.Clock},
 	))
 }
 

@@ -10,7 +10,8 @@ import (
 )
 
 // MaxPerTenant is how many data integrations a tenant may have: they are read
-// whole and strongly consistent when listed.
+// whole and strongly consistent when listed. It bounds the work and is no quota:
+// registrations at the same moment may pass it by as many as they are.
 const MaxPerTenant = 500
 
 // AuthMethod is how accounts authenticate with the provider. An integration
@@ -58,37 +59,4 @@ type Override struct {
 // the given override (nil: none). A switch can only take away.
 func (in *Integration) EnabledFor(o *Override) bool {
 	return in.Enabled && (o == nil || o.IntegrationID != in.ID || o.Enabled)
-}
-
-// Removal is the job that deletes the accounts of a removed integration. They
-// are dead from the moment of the removal on; the job is for tidiness.
-type Removal struct {
-	ID            string    `json:"-"` // as in the row's key
-	Tenant        string    `json:"tenant"`
-	IntegrationID string    `json:"integration_id"`
-	Slug          string    `json:"slug"`
-	RemovedAt     time.Time `json:"removed_at"`
-	EmptyPasses   int       `json:"empty_passes"` // passes in a row that found nothing
-
-	Revision int64 `json:"-"`
-}
-
-// settle is how long after a removal a write that began before it may still
-// arrive, and an index may still lag, with a wide margin.
-const settle = 15 * time.Minute
-
-// Pass records that a pass over the accounts ended, having found that many,
-// whether or not it could delete them.
-func (r *Removal) Pass(found int) {
-	if found > 0 {
-		r.EmptyPasses = 0
-		return
-	}
-	r.EmptyPasses++
-}
-
-// Done reports whether the last pass, ending now, was the last one needed: two
-// empty ones, the later at least 15 minutes after the removal.
-func (r *Removal) Done(now time.Time) bool {
-	return r.EmptyPasses >= 2 && now.Sub(r.RemovedAt) >= settle
 }

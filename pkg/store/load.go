@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 
 	"keyvend/pkg/account"
 	"keyvend/pkg/apikey"
@@ -41,30 +42,33 @@ func targetKeys(t vault.Target) []table.Key {
 }
 
 // view decodes what was found. Looking for a row that was not asked for finds
-// nothing, so the target need not be taken apart again.
+// nothing, so the target need not be taken apart again. An API key that does not
+// decode is none; what else does not is for the caller to hear once he is known.
 func view(items map[table.Key]table.Item, t vault.Target) (v vault.View, err error) {
-	collect := func(e error) {
-		if err == nil {
-			err = e
-		}
+	if v.Tenant, err = decode(items, tenantKey(t.Tenant), asTenant(t.Tenant)); err != nil {
+		return v, err
 	}
-	var e error
-	v.Tenant, e = decode(items, tenantKey(t.Tenant), asTenant(t.Tenant))
-	collect(e)
-	v.APIKey, e = decode(items, apiKeyKey(t.Tenant, t.APIKey), asAPIKey(t.Tenant, t.APIKey))
-	collect(e)
-	v.Integration, e = decode(items, integrationKey(t.Tenant, t.Slug), asIntegration(t.Tenant))
-	collect(e)
-	v.Account, e = decode(items, accountKey(t.Tenant, t.Slug, account.User(t.User, t.Organization)), asAccount)
-	collect(e)
-	v.Override, e = decode(items, overrideKey(t.Tenant, t.Organization, t.Slug), asOverride)
-	collect(e)
-	settings, e := decode(items, settingsKey(t.Tenant), asSettings)
-	collect(e)
-	organization, e := decode(items, organizationKey(t.Tenant, t.Organization), asOrganization)
-	collect(e)
+	if key, err := decode(items, apiKeyKey(t.Tenant, t.APIKey), asAPIKey(t.Tenant, t.APIKey)); err == nil {
+		v.APIKey = key
+	}
+	owner := account.User(t.User, t.Organization)
+	var settings *tenant.Settings
+	var organization *tenant.Organization
+	v.Damaged = errors.Join(
+		into(&v.Integration, items, integrationKey(t.Tenant, t.Slug), asIntegration(t.Tenant)),
+		into(&v.Account, items, accountKey(t.Tenant, t.Slug, owner), asAccount),
+		into(&v.Override, items, overrideKey(t.Tenant, t.Organization, t.Slug), asOverride),
+		into(&settings, items, settingsKey(t.Tenant), asSettings),
+		into(&organization, items, organizationKey(t.Tenant, t.Organization), asOrganization),
+	)
 	v.Settings, v.Organization = orZero(settings), orZero(organization)
-	return v, err
+	return v, nil
+}
+
+// into decodes the item at key, if it is there, into *row.
+func into[T any](row **T, items map[table.Key]table.Item, key table.Key, finish func(*T, table.Item)) (err error) {
+	*row, err = decode(items, key, finish)
+	return err
 }
 
 func orZero[T tenant.Settings | tenant.Organization](row *T) (zero T) {

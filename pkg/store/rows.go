@@ -1,9 +1,12 @@
 package store
 
 import (
+	"strings"
+
 	"keyvend/pkg/account"
 	"keyvend/pkg/apikey"
 	"keyvend/pkg/integration"
+	"keyvend/pkg/removal"
 	"keyvend/pkg/table"
 	"keyvend/pkg/tenant"
 	"keyvend/pkg/vault"
@@ -36,12 +39,23 @@ func asIntegration(tenant string) func(*integration.Integration, table.Item) {
 
 func asOverride(o *integration.Override, item table.Item) { o.Revision = item.Revision }
 
-func asRemoval(r *integration.Removal, item table.Item) {
+func asRemoval(r *removal.Job, item table.Item) {
 	r.ID, r.Revision = item.SK, item.Revision
 }
 
 func asEvent(tenant string) func(*vault.StoredEvent, table.Item) {
 	return func(e *vault.StoredEvent, item table.Item) { e.Tenant, e.Revision = tenant, item.Revision }
+}
+
+// damaged is an account whose row does not decode. That is no error of whoever
+// reads it: it must neither stop a sweep or a listing of others, nor keep its
+// user from storing a key anew.
+func damaged(item table.Item) account.Account {
+	a := account.Account{Damaged: true, ID: item.Index[idIndex].SK}
+	if parts := strings.Split(item.Index[listIndex].PK, "#"); len(parts) == 4 {
+		a.IntegrationID = parts[2]
+	}
+	return a
 }
 
 // asAccount fills in who the account is from its key. A key that is none leaves

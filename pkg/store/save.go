@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"keyvend/pkg/account"
 	"keyvend/pkg/apikey"
 	"keyvend/pkg/integration"
+	"keyvend/pkg/removal"
 	"keyvend/pkg/table"
 	"keyvend/pkg/tenant"
 )
@@ -44,7 +46,7 @@ func (s *Store) putAccount(a *account.Account) (table.Op, error) {
 }
 
 // RemoveIntegration implements vault.IntegrationStore.
-func (s *Store) RemoveIntegration(ctx context.Context, in *integration.Integration, job *integration.Removal) error {
+func (s *Store) RemoveIntegration(ctx context.Context, in *integration.Integration, job *removal.Job) error {
 	putJob, err := s.put(jobKey(job.ID), job, &job.Revision, nil)
 	if err != nil {
 		return err
@@ -78,25 +80,29 @@ func (s *Store) SaveOverride(ctx context.Context, tenantID, org, slug string, ro
 }
 
 // Removals implements vault.RemovalStore.
-func (s *Store) Removals(ctx context.Context) ([]*integration.Removal, error) {
-	var jobs []*integration.Removal
+func (s *Store) Removals(ctx context.Context) ([]*removal.Job, error) {
+	var jobs []*removal.Job
+	var failed error
 	for shard := range jobShards {
 		part, err := all(ctx, s, jobPK(shard), "", asRemoval)
-		if err != nil {
-			return nil, err
-		}
+		failed = errors.Join(failed, err)
 		jobs = append(jobs, part...)
 	}
-	sortByID(jobs, func(r *integration.Removal) string { return r.ID })
-	return jobs, nil
+	sortByID(jobs, func(r *removal.Job) string { return r.ID })
+	return jobs, failed
 }
 
-// AccountsUnder implements vault.RemovalStore. The cursor is the shard and the
-// last account id seen in it.
-func (s *Store) AccountsUnder(ctx context.Context, job *integration.Removal, after string) (page []*account.Account, next string, err error) {
+// AccountsUnder implements vault.RemovalStore: a user's accounts from his own
+// partition, those of an integration or an organization from the index, shard by
+// shard. The cursor is the shard and the last account id seen in it.
+func (s *Store) AccountsUnder(ctx context.Context, job *removal.Job, after string) (page []*account.Account, next string, err error) {
+	if job.User != "" {
+		page, err = s.AccountsOf(ctx, job.Tenant, job.User)
+		return page, "", err
+	}
 	number, last, _ := strings.Cut(after, "/")
 	shard, _ := strconv.Atoi(number) // "" is the first
-	page, last, err = listed(ctx, s, accountListingPK(job.Tenant, job.IntegrationID, shard), last, asAccount)
+	page, last, err = s.underShard(ctx, job, shard, last)
 	switch {
 	case err != nil:
 		return nil, "", err
@@ -109,13 +115,54 @@ func (s *Store) AccountsUnder(ctx context.Context, job *integration.Removal, aft
 	}
 }
 
+func (s *Store) underShard(ctx context.Context, job *removal.Job, shard int, after string) ([]*account.Account, string, error) {
+	if job.IntegrationID != "" {
+		return listed(ctx, s, accountListingPK(job.Tenant, job.IntegrationID, shard), after, asAccount)
+	}
+	q := table.Query{Index: idIndex, PK: accountIDPK(job.Tenant, shard), After: after, Limit: table.MaxPage}
+	page, err := s.Table.Query(ctx, q)
+	if err != nil {
+		return nil, "", readable(err)
+	}
+	var keys []table.Key
+	for _, item := range page.Items {
+		if _, _, owner, err := parseAccountKey(item.Key); err == nil && owner.Organization == job.Organization {
+			keys = append(keys, item.Key)
+		}
+	}
+	rows, err := rowsAt(ctx, s, keys, asAccount)
+	return rows, page.After, err
+}
+
 // SaveRemoval implements vault.RemovalStore.
-func (s *Store) SaveRemoval(ctx context.Context, job *integration.Removal) error {
+func (s *Store) SaveRemoval(ctx context.Context, job *removal.Job) error {
 	return s.save(ctx, jobKey(job.ID), job, &job.Revision, nil)
 }
 
+// OffboardOrganization implements vault.OffboardingStore.
+func (s *Store) OffboardOrganization(ctx context.Context, org string, row *tenant.Organization, job *removal.Job) error {
+	before := row.Revision
+	putRow, err := s.put(organizationKey(job.Tenant, org), row, &row.Revision, nil)
+	if err != nil {
+		return err
+	}
+	putJob, err := s.put(jobKey(job.ID), job, &job.Revision, nil)
+	if err == nil {
+		err = s.write(ctx, putRow, putJob)
+	}
+	if err != nil {
+		row.Revision, job.Revision = before, 0
+	}
+	return err
+}
+
+// DeleteOverride implements vault.OffboardingStore.
+func (s *Store) DeleteOverride(ctx context.Context, tenantID, org, slug string, row *integration.Override) error {
+	return s.write(ctx, table.Delete(overrideKey(tenantID, org, slug), table.At(row.Revision)))
+}
+
 // FinishRemoval implements vault.RemovalStore.
-func (s *Store) FinishRemoval(ctx context.Context, job *integration.Removal) error {
+func (s *Store) FinishRemoval(ctx context.Context, job *removal.Job) error {
 	return s.write(ctx, table.Delete(jobKey(job.ID), table.At(job.Revision)))
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"keyvend/pkg/account"
 	"keyvend/pkg/fault"
 	"keyvend/pkg/ident"
 	"keyvend/pkg/table"
@@ -104,7 +105,11 @@ func decode[T any](items map[table.Key]table.Item, key table.Key, finish func(*T
 	}
 	v := new(T)
 	if err := json.Unmarshal(item.Doc, v); err != nil {
-		return nil, fmt.Errorf("store: the row %s does not decode: %w", key.SK, err)
+		a, isAccount := any(v).(*account.Account)
+		if !isAccount {
+			return nil, fmt.Errorf("store: the row %s does not decode: %w", key.SK, err)
+		}
+		*a = damaged(item)
 	}
 	finish(v, item)
 	return v, nil
@@ -119,9 +124,11 @@ func one[T any](ctx context.Context, s *Store, key table.Key, finish func(*T, ta
 	return decode(items, key, finish)
 }
 
-// all reads every row of a range of the table.
+// all reads every row of a range of the table. Those that do not decode are
+// left out, and come as the error beside the others.
 func all[T any](ctx context.Context, s *Store, pk, prefix string, finish func(*T, table.Item)) ([]*T, error) {
 	var rows []*T
+	var damaged []error
 	q := table.Query{PK: pk, Prefix: prefix, Limit: table.MaxPage}
 	for {
 		page, err := s.Table.Query(ctx, q)
@@ -131,12 +138,13 @@ func all[T any](ctx context.Context, s *Store, pk, prefix string, finish func(*T
 		for _, item := range page.Items {
 			row, err := decode(map[table.Key]table.Item{item.Key: item}, item.Key, finish)
 			if err != nil {
-				return nil, err
+				damaged = append(damaged, err)
+				continue
 			}
 			rows = append(rows, row)
 		}
 		if page.After == "" {
-			return rows, nil
+			return rows, errors.Join(damaged...)
 		}
 		q.After = page.After
 	}

@@ -14,6 +14,7 @@ import (
 	"keyvend/pkg/fault"
 	"keyvend/pkg/ident"
 	"keyvend/pkg/integration"
+	"keyvend/pkg/removal"
 	"keyvend/pkg/seal"
 	"keyvend/pkg/store"
 	"keyvend/pkg/table"
@@ -83,8 +84,8 @@ func newTenant(id string) *tenant.Tenant {
 	return &tenant.Tenant{ID: id, Name: "acme", Status: tenant.Active, CreatedAt: start, Keys: seal.Material{Tenant: id, Version: 1}}
 }
 
-func newJob() *integration.Removal {
-	return &integration.Removal{ID: "job_1", Tenant: tenantID, IntegrationID: "data_integration_openai", Slug: "openai", RemovedAt: start}
+func newJob() *removal.Job {
+	return &removal.Job{ID: "job_1", Tenant: tenantID, IntegrationID: "data_integration_openai", Slug: "openai", RemovedAt: start}
 }
 
 func must(t *testing.T, err error) {
@@ -180,9 +181,10 @@ func TestARowThatDoesNotDecodeIsAnErrorAndNeverAbsent(t *testing.T) {
 	for _, doc := range []string{`{"id":1}`, `[]`, `{`, ``, `"text"`} {
 		k := table.Key{PK: "I#" + tenantID, SK: "INTEGRATION#" + fmt.Sprint(len(doc))}
 		must(t, s.engine.Write(ctx, table.Put(table.Item{Key: k, Revision: 1, Doc: []byte(doc)}, table.Absent)))
-		_, err := s.Load(ctx, vault.Target{Tenant: tenantID, Slug: fmt.Sprint(len(doc))})
-		if err == nil || fault.As(err).Kind != fault.Internal {
-			t.Errorf("%q: %v", doc, err)
+		view, err := s.Load(ctx, vault.Target{Tenant: tenantID, Slug: fmt.Sprint(len(doc))})
+		must(t, err)
+		if view.Damaged == nil || fault.As(view.Damaged).Kind != fault.Internal {
+			t.Errorf("%q: %v", doc, view.Damaged)
 		}
 	}
 	if _, err := s.Integrations(ctx, tenantID); err == nil {
@@ -396,7 +398,7 @@ func TestALostCompareAndSwapIsErrChangedAndStoresNothing(t *testing.T) {
 		"account":                         s.SaveAccount(ctx, &oldA),
 		"account that is there":           s.SaveAccount(ctx, newA),
 		"deleting an account":             s.DeleteAccount(ctx, &staleA),
-		"removing an integration":         s.RemoveIntegration(ctx, &oldIn, &integration.Removal{ID: "job_2"}),
+		"removing an integration":         s.RemoveIntegration(ctx, &oldIn, &removal.Job{ID: "job_2"}),
 		"removing by a job that is there": s.RemoveIntegration(ctx, in, goneJob),
 		"job":                             s.SaveRemoval(ctx, &oldJob),
 		"ending a job":                    s.FinishRemoval(ctx, &oldJob),

@@ -43,10 +43,15 @@ type Settings struct {
 // Organization is what is kept of an organization. The zero value holds for
 // one of which nothing is.
 type Organization struct {
-	Freeze *Freeze `json:"freeze,omitempty"`
+	Freeze       *Freeze   `json:"freeze,omitempty"`
+	OffboardedAt time.Time `json:"offboarded_at,omitzero"` // accounts made before are dead
 
 	Revision int64 `json:"-"`
 }
+
+// Left reports whether an account made at that time went when the organization
+// was offboarded.
+func (o Organization) Left(created time.Time) bool { return created.Before(o.OffboardedAt) }
 
 // Freeze stops vending, and nothing else, from the next request on.
 type Freeze struct {

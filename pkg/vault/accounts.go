@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"time"
@@ -30,6 +31,7 @@ var (
 type Accounts struct {
 	Store AccountStore
 	Clock ident.Clock
+	Log   *slog.Logger
 }
 
 // Upsert is a key that a user brings, for the first time or in place of an
@@ -94,6 +96,9 @@ func (a *Accounts) Upsert(ctx context.Context, v *Visit, up Upsert) (*account.Ac
 		if !changed {
 			return nil
 		}
+		if found := living(v, v.Integration); found != nil && up.Config == nil && len(next.Config) < len(found.Config) {
+			a.Log.ErrorContext(ctx, "the stored config was not the one that was sent, and is dropped", "alarm", "integrity", "account_id", found.ID)
+		}
 		return a.Store.SaveAccount(ctx, next)
 	})
 	return saved, err
@@ -118,14 +123,8 @@ func place(v *Visit, in *integration.Integration, up Upsert, clock ident.Clock) 
 		}
 	}
 	next = successor(v, in, living, now, clock)
-	if living != nil {
-		next.Config = vouchedConfig(v, in, living)
-	}
-	if up.Config != nil {
-		if err := checkConfig(in, up.Config); err != nil {
-			return nil, false, err
-		}
-		next.Config = up.Config
+	if next.Config, err = nextConfig(v, in, living, up.Config); err != nil {
+		return nil, false, err
 	}
 	if up.Metadata != nil {
 		next.Metadata = up.Metadata
@@ -141,9 +140,21 @@ func place(v *Visit, in *integration.Integration, up Upsert, clock ident.Clock) 
 	return next, true, nil
 }
 
-// living is the account that was found, if it belongs to in.
+// nextConfig is the config that was brought, or else the one that is stored.
+func nextConfig(v *Visit, in *integration.Integration, living *account.Account, brought map[string]string) (map[string]string, error) {
+	switch {
+	case brought != nil:
+		return brought, checkConfig(in, brought)
+	case living != nil:
+		return vouchedConfig(v, in, living), nil
+	}
+	return nil, nil
+}
+
+// living is the account that was found, if it belongs to in and was not made
+// before its organization was offboarded.
 func living(v *Visit, in *integration.Integration) *account.Account {
-	if v.Account.Of(in) {
+	if v.Account.Of(in) && !v.View.Organization.Left(v.Account.CreatedAt) {
 		return v.Account
 	}
 	return nil
@@ -152,6 +163,10 @@ func living(v *Visit, in *integration.Integration) *account.Account {
 // successor is the account to write: the living one carried on, or a new one,
 // over whatever dead row there may be.
 func successor(v *Visit, in *integration.Integration, living *account.Account, now time.Time, clock ident.Clock) *account.Account {
+	created := now
+	if left := v.View.Organization.OffboardedAt; created.Before(left) {
+		created = left // an account of what comes after
+	}
 	next := &account.Account{
 		ID:            clock.New(ident.AccountPrefix),
 		Tenant:        v.Target.Tenant,
@@ -159,7 +174,7 @@ func successor(v *Visit, in *integration.Integration, living *account.Account, n
 		Slug:          in.Slug,
 		Owner:         account.User(v.User, v.Target.Organization),
 		AuthMethod:    in.AuthMethod,
-		CreatedAt:     now,
+		CreatedAt:     created,
 	}
 	if living != nil {
 		carried := *living
@@ -209,13 +224,22 @@ func again(ctx context.Context, rows Reader, v *Visit, decide func(*Visit) error
 			return err
 		}
 		view, err := rows.Load(ctx, v.Target)
-		if err != nil {
+		if err = errors.Join(err, view.Damaged); err != nil {
 			return err
 		}
 		fresh := *v
 		fresh.View = view
 		v = &fresh
 	}
+}
+
+// stale takes a lost compare-and-swap for success: whoever changed the row made
+// it another one.
+func stale(err error) error {
+	if errors.Is(err, ErrChanged) {
+		return nil
+	}
+	return err
 }
 
 // pause waits a random while, longer with each try, so that those who compete
@@ -264,6 +288,9 @@ func (a *Accounts) SetState(ctx context.Context, v *Visit, state account.State) 
 // Disconnect deletes the account and with it the stored secret.
 func (a *Accounts) Disconnect(ctx context.Context, v *Visit) error {
 	return again(ctx, a.Store, v, func(v *Visit) error {
+		if v.Integration != nil && v.Account != nil && v.Account.Damaged {
+			return a.Store.DeleteAccount(ctx, v.Account)
+		}
 		found, err := a.Get(v)
 		if err != nil {
 			return err
@@ -305,7 +332,7 @@ func (a *Accounts) Providers(ctx context.Context, v *Visit) ([]Provider, error) 
 			continue
 		}
 		p := Provider{Integration: in}
-		if found := bySlug[in.Slug]; found.Of(in) {
+		if found := bySlug[in.Slug]; found.Of(in) && !v.View.Organization.Left(found.CreatedAt) {
 			p.Account = found
 		}
 		providers = append(providers, p)

@@ -46,6 +46,10 @@ func (k *APIKeys) Issue(ctx context.Context, v *Visit, want NewKey) (*apikey.Key
 				"This API key lacks the scope %q and so cannot issue a key that has it.", scope)
 		}
 	}
+	if end := v.View.APIKey.ExpiresAt; !end.IsZero() && (want.ExpiresAt.IsZero() || want.ExpiresAt.After(end)) {
+		return nil, secret.Text{}, fault.Newf(fault.Invalid, "unprocessable_entity",
+			"The API key that issues expires at %s, and what it issues cannot outlive it. Send an expires_at no later than that.", end.Format(time.RFC3339))
+	}
 	return issue(ctx, k.Store, k.Clock, v.Target.Tenant, want, v.Ingest, nil)
 }
 

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -151,7 +152,7 @@ func (d *Directory) visit(ctx context.Context, v *Visit, found *account.Account)
 	there.Slug, there.User, there.Target.Organization = found.Slug, found.Owner.User, found.Owner.Organization
 	view, err := d.Store.Load(ctx, there.Target)
 	there.View = view
-	return &there, err
+	return &there, errors.Join(err, view.Damaged)
 }
 
 // account is the visit's living account, if it is the one of that id.

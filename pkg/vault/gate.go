@@ -75,6 +75,9 @@ func (g *Gate) Admit(ctx context.Context, token apikey.Token, need apikey.Scope,
 	if !g.proven(token, view.APIKey, need, keys) {
 		return nil, ErrUnauthorized
 	}
+	if view.Damaged != nil {
+		return nil, view.Damaged
+	}
 	visit := &Visit{Target: target, View: view, Unlocked: keys}
 	if !view.APIKey.Allows(need) {
 		return nil, g.deny(ctx, visit, need)
@@ -97,15 +100,20 @@ func (g *Gate) proven(token apikey.Token, key *apikey.Key, need apikey.Scope, ke
 }
 
 func (g *Gate) deny(ctx context.Context, v *Visit, need apikey.Scope) error {
-	denied := fault.Newf(fault.Forbidden, "insufficient_scope",
-		"This API key lacks the scope %q. Use a key that has it.", need)
+	return g.Refuse(ctx, v, fault.Newf(fault.Forbidden, "insufficient_scope",
+		"This API key lacks the scope %q. Use a key that has it.", need))
+}
+
+// Refuse tells the audit log, where there is one, that an admitted caller gets
+// the given error instead of what he asked for, and returns what to answer.
+func (g *Gate) Refuse(ctx context.Context, v *Visit, why error) error {
 	if g.Audit == nil {
-		return denied
+		return why
 	}
-	if err := g.Audit.Record(ctx, v.line(g.Clock, "insufficient_scope", "")); err != nil {
+	if err := g.Audit.Record(ctx, v.line(g.Clock, fault.As(why).Code, "")); err != nil {
 		return fault.Busy(err)
 	}
-	return denied
+	return why
 }
 
 // line is the audit line about this visit.

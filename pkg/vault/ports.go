@@ -11,6 +11,7 @@ import (
 	"keyvend/pkg/apikey"
 	"keyvend/pkg/fault"
 	"keyvend/pkg/integration"
+	"keyvend/pkg/removal"
 	"keyvend/pkg/tenant"
 )
 
@@ -45,6 +46,9 @@ type View struct {
 	Account      *account.Account // may be dead: see account.Of
 	Organization tenant.Organization
 	Override     *integration.Override
+	// Damaged is about rows that are there and cannot be read, nil when all can.
+	// It tells more than whoever is not proven may know.
+	Damaged error
 }
 
 // Every method of a store returns fault.Unavailable when the table cannot be
@@ -67,7 +71,7 @@ type IntegrationStore interface {
 	// none). Revision 0 means that there is no such row yet.
 	SaveIntegration(ctx context.Context, in *integration.Integration, a *account.Account) error
 	// RemoveIntegration deletes in and stores its removal job, both or none.
-	RemoveIntegration(ctx context.Context, in *integration.Integration, job *integration.Removal) error
+	RemoveIntegration(ctx context.Context, in *integration.Integration, job *removal.Job) error
 }
 
 // AccountStore keeps connected accounts.
@@ -88,15 +92,15 @@ type SealBlobs interface {
 
 // RemovalStore is what the sweeper needs.
 type RemovalStore interface {
-	// Removals lists all removal jobs.
-	Removals(ctx context.Context) ([]*integration.Removal, error)
+	// Removals lists the removal jobs. The error is about those that are missing.
+	Removals(ctx context.Context) ([]*removal.Job, error)
 	// AccountsUnder lists accounts of a removed integration, each read again
 	// strongly; some may be missing until the index has caught up. next is what
 	// to pass as after for the following page, "" at the end.
-	AccountsUnder(ctx context.Context, job *integration.Removal, after string) (page []*account.Account, next string, err error)
+	AccountsUnder(ctx context.Context, job *removal.Job, after string) (page []*account.Account, next string, err error)
 	DeleteAccount(ctx context.Context, a *account.Account) error
-	SaveRemoval(ctx context.Context, job *integration.Removal) error
-	FinishRemoval(ctx context.Context, job *integration.Removal) error
+	SaveRemoval(ctx context.Context, job *removal.Job) error
+	FinishRemoval(ctx context.Context, job *removal.Job) error
 }
 
 // TenantStore is what the operator's side needs.

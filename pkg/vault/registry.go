@@ -10,6 +10,7 @@ import (
 	"keyvend/pkg/fault"
 	"keyvend/pkg/ident"
 	"keyvend/pkg/integration"
+	"keyvend/pkg/removal"
 )
 
 // Registry keeps a tenant's data integrations.
@@ -208,7 +209,7 @@ func (r *Registry) Remove(ctx context.Context, v *Visit) error {
 		if err != nil {
 			return err
 		}
-		return r.Store.RemoveIntegration(ctx, in, &integration.Removal{
+		return r.Store.RemoveIntegration(ctx, in, &removal.Job{
 			ID:            r.Clock.New(ident.JobPrefix),
 			Tenant:        v.Target.Tenant,
 			IntegrationID: in.ID,

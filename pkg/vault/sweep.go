@@ -10,7 +10,7 @@ import (
 
 	"keyvend/pkg/account"
 	"keyvend/pkg/ident"
-	"keyvend/pkg/integration"
+	"keyvend/pkg/removal"
 )
 
 // Sweeper deletes the accounts of removed integrations. It may be stopped at
@@ -37,8 +37,11 @@ const reserve = 5 * time.Second
 // job that fails is logged and does not keep the others from theirs.
 func (s *Sweeper) Sweep(ctx context.Context) (Swept, error) {
 	jobs, err := s.Store.Removals(ctx)
-	if err != nil {
+	if err != nil && len(jobs) == 0 {
 		return Swept{}, err
+	}
+	if err != nil {
+		s.Log.ErrorContext(ctx, "some removal jobs cannot be read", "alarm", "sweep", "error", err)
 	}
 	var total Swept
 	for _, job := range jobs {
@@ -58,33 +61,42 @@ func (s *Sweeper) Sweep(ctx context.Context) (Swept, error) {
 	return total, nil
 }
 
-// advance makes one pass over the job's accounts and records it.
-func (s *Sweeper) advance(ctx context.Context, job *integration.Removal) (deleted int, finished bool, err error) {
-	found := 0
+// advance makes one pass over the job's accounts and records it, also one that
+// was cut short after it found some.
+func (s *Sweeper) advance(ctx context.Context, job *removal.Job) (deleted int, finished bool, err error) {
+	began := s.Clock.Now()
+	found, deleted, whole, err := s.pass(ctx, job)
+	if !whole && found == 0 {
+		return deleted, false, err // nothing was learnt
+	}
+	job.Pass(found)
+	if whole && job.Done(began) {
+		return deleted, true, s.Store.FinishRemoval(ctx, job)
+	}
+	return deleted, false, errors.Join(err, s.Store.SaveRemoval(ctx, job))
+}
+
+// pass deletes what the job covers, page by page, as far as time allows.
+func (s *Sweeper) pass(ctx context.Context, job *removal.Job) (found, deleted int, whole bool, err error) {
 	for after := ""; ; {
 		page, next, err := s.Store.AccountsUnder(ctx, job, after)
 		if err != nil {
-			return deleted, false, err
+			return found, deleted, false, err
 		}
-		page = slices.DeleteFunc(page, func(a *account.Account) bool {
-			return a.IntegrationID != job.IntegrationID // the index lags: the row belongs to a newer registration
-		})
+		page = slices.DeleteFunc(page, func(a *account.Account) bool { return !job.Covers(a) }) // the index lags
 		found += len(page)
 		n, err := s.delete(ctx, page)
 		deleted += n
-		if err != nil || short(ctx) {
-			return deleted, false, err
-		}
-		if next == "" {
-			break
+		switch {
+		case err != nil:
+			return found, deleted, false, err
+		case next == "":
+			return found, deleted, true, nil
+		case short(ctx):
+			return found, deleted, false, nil
 		}
 		after = next
 	}
-	job.Pass(found)
-	if job.Done(s.Clock.Now()) {
-		return deleted, true, s.Store.FinishRemoval(ctx, job)
-	}
-	return deleted, false, s.Store.SaveRemoval(ctx, job)
 }
 
 // parallel is how many accounts are deleted at a time: a job of 100,000 takes

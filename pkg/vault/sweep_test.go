@@ -290,14 +290,30 @@ func TestAnAccountThatChangedWhileItWasSweptIsLookedForAgain(t *testing.T) {
 	}
 }
 
-func TestF31_OneFailingJobDoesNotStopTheOthers(t *testing.T) {
+// twoJobs is acme with two removed integrations, an account under each.
+func twoJobs(t *testing.T) acme {
 	a := newAcme(t, boottest.Config{}, "anna")
 	a.remove()
 	a.Clock.Pass(time.Second)
 	a.Register(a.token, "stripe")
 	a.Upsert(a.token, "stripe", "bob", key)
 	a.Must(http.StatusNoContent, a.token, "DELETE", "/data-integrations/stripe", "")
+	return a
+}
+
+func TestF31_ADamagedAccountGoesLikeTheOthers(t *testing.T) {
+	a := twoJobs(t)
 	a.WriteDoc(boottest.AccountRow(a.tenant, "anna", "openai", ""), []byte(`{"state":1}`)) // decodes to nothing
+	done := a.sweep()
+	if done.Jobs != 2 || done.Accounts != 2 || a.hasAccount("anna") || a.Has(boottest.AccountRow(a.tenant, "bob", "stripe", "")) {
+		t.Errorf("%+v", done)
+	}
+}
+
+func TestF31_OneFailingJobDoesNotStopTheOthers(t *testing.T) {
+	a := twoJobs(t)
+	row := boottest.AccountRow(a.tenant, "anna", "openai", "")
+	a.Table.Fail(func(c tabletest.Call) bool { return c.Method == tabletest.Write && c.Ops[0].Item.Key == row })
 	done := a.sweep()
 	if done.Jobs != 2 || done.Accounts != 1 || a.Has(boottest.AccountRow(a.tenant, "bob", "stripe", "")) {
 		t.Errorf("%+v", done)

@@ -94,10 +94,15 @@ func (t *Tenants) find(ctx context.Context, id string) (*tenant.Tenant, error) {
 		return nil, unknown
 	}
 	found, err := t.Store.Tenant(ctx, id)
-	if err == nil && found == nil {
-		err = unknown
+	switch {
+	case err != nil:
+		return nil, err
+	case found == nil:
+		return nil, unknown
+	case found.Status != tenant.Active:
+		return nil, fault.New(fault.Invalid, "tenant_not_active", "This tenant's key material is gone. Make a new tenant.")
 	}
-	return found, err
+	return found, nil
 }
 
 func checkLabel(name string) error {

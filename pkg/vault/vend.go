@@ -84,6 +84,8 @@ func (d *Vender) vend(ctx context.Context, v *Visit) (Vended, error) {
 	}
 	a := living(v, v.Integration)
 	switch {
+	case v.Account != nil && v.Account.Damaged:
+		return Vended{}, sealFault(fmt.Errorf("%w: the account's row cannot be read", seal.ErrFormat))
 	case !v.means(a):
 		return Vended{}, errNoAccount
 	case a == nil:
@@ -160,6 +162,16 @@ func outcome(vended Vended, err error) string {
 	default:
 		return outcomeError
 	}
+}
+
+// Refuse answers a request for a token, which no API-key integration has, and
+// tells the audit log.
+func (d *Vender) Refuse(ctx context.Context, v *Visit) error {
+	why := Mismatch(v)
+	if err := d.Audit.Record(ctx, v.line(d.Clock, outcome(Vended{}, why), "")); err != nil {
+		return fault.Busy(err)
+	}
+	return why
 }
 
 // Mismatch is the answer of an endpoint that serves another authentication

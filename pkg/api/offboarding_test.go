@@ -1,0 +1,151 @@
+package api_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"keyvend/pkg/boot/boottest"
+	"keyvend/pkg/operator"
+)
+
+func offboarded(t *testing.T) (w *boottest.World, token string) {
+	t.Helper()
+	w = boottest.New(t, boottest.Config{})
+	token = w.Key(w.Tenant(), "vend", "manage")
+	w.Register(token, "openai")
+	w.Register(token, "linear")
+	for _, slug := range []string{"openai", "linear"} {
+		for _, owner := range []string{`"user_id":"anna"`, `"user_id":"anna","organization_id":"org_1"`, `"user_id":"bob","organization_id":"org_1"`, `"user_id":"bob","organization_id":"org_2"`} {
+			w.Must(http.StatusOK, token, "PUT", "/data-integrations/"+slug+"/api-key", `{`+owner+`,"secret":"`+boottest.Canary+`0123456789"}`)
+		}
+	}
+	return w, token
+}
+
+// vends says for whom there is a key, by slug and owner.
+func vends(w *boottest.World, token, slug, owner string) bool {
+	return w.Must(http.StatusOK, token, "POST", "/data-integrations/"+slug+"/credentials", `{`+owner+`}`).Text("active") == "true"
+}
+
+func TestAnOffboardedUserIsGoneAtOnceAndTheOthersStay(t *testing.T) {
+	w, token := offboarded(t)
+	for range 2 { // idempotent
+		w.Must(http.StatusAccepted, token, "DELETE", "/keyvend/users/anna", "")
+	}
+	for _, owner := range []string{`"user_id":"anna"`, `"user_id":"anna","organization_id":"org_1"`} {
+		if vends(w, token, "openai", owner) || vends(w, token, "linear", owner) {
+			t.Errorf("{%s} still vends", owner)
+		}
+	}
+	if !vends(w, token, "openai", `"user_id":"bob","organization_id":"org_1"`) {
+		t.Error("another user lost his key")
+	}
+	w.Clock.Pass(time.Second)
+	w.Upsert(token, "openai", "anna", boottest.Canary+"new-0123456789")
+	w.Clock.Pass(time.Hour)
+	for range 3 {
+		if _, err := w.App.Sweep(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !vends(w, token, "openai", `"user_id":"anna"`) {
+		t.Error("what the user brought afterwards is gone")
+	}
+}
+
+func TestAnOffboardedOrganizationIsGoneAtOnceAndItsRowsAfterTheSweep(t *testing.T) {
+	w, token := offboarded(t)
+	w.Must(http.StatusOK, token, "PUT", "/organizations/org_1/data_integration_configurations/linear", `{"enabled":false}`)
+	before := w.Must(http.StatusOK, token, "GET", "/user_management/users/bob/connected_accounts/openai?organization_id=org_1", "").Text("id")
+	for range 2 {
+		w.Must(http.StatusAccepted, token, "DELETE", "/keyvend/organizations/org_1", "")
+	}
+	for _, owner := range []string{`"user_id":"anna","organization_id":"org_1"`, `"user_id":"bob","organization_id":"org_1"`} {
+		if vends(w, token, "openai", owner) || vends(w, token, "linear", owner) { // its switch is gone too
+			t.Errorf("{%s} still vends", owner)
+		}
+	}
+	w.Must(http.StatusNotFound, token, "GET", "/user_management/users/bob/connected_accounts/openai?organization_id=org_1", "")
+	for _, owner := range []string{`"user_id":"anna"`, `"user_id":"bob","organization_id":"org_2"`} {
+		if !vends(w, token, "openai", owner) {
+			t.Errorf("{%s} lost the key", owner)
+		}
+	}
+	// In the very same millisecond a key may come back: it is a new account, and stays.
+	again := w.Must(http.StatusOK, token, "PUT", "/data-integrations/openai/api-key", `{"user_id":"bob","organization_id":"org_1","secret":"`+boottest.Canary+`again-0123"}`).Text("id")
+	if again == before {
+		t.Error("the old id came back")
+	}
+	w.Clock.Pass(time.Hour)
+	for range 3 {
+		if _, err := w.App.Sweep(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !vends(w, token, "openai", `"user_id":"bob","organization_id":"org_1"`) {
+		t.Error("the new account is gone")
+	}
+	if jobs, err := w.Store.Removals(t.Context()); err != nil || len(jobs) != 0 {
+		t.Errorf("%d jobs are left, %v", len(jobs), err)
+	}
+}
+
+// TestAQueryThatCannotBeReadActsOnNobody: to drop an organization that cannot be
+// read is to disconnect the wrong account.
+func TestAQueryThatCannotBeReadActsOnNobody(t *testing.T) {
+	w, token := offboarded(t)
+	const path = "/user_management/users/anna/connected_accounts/openai"
+	for _, query := range []string{"?organization_id=%zz", "?x=1;organization_id=org_1", "?organization_id=org_1&organization_id=org_2", "?organization_id="} {
+		for _, method := range []string{"GET", "DELETE"} {
+			w.Must(http.StatusUnprocessableEntity, token, method, path+query, "")
+		}
+	}
+	if !vends(w, token, "openai", `"user_id":"anna"`) || !vends(w, token, "openai", `"user_id":"anna","organization_id":"org_1"`) {
+		t.Error("an account is gone")
+	}
+	w.Must(http.StatusUnprocessableEntity, token, "GET", "/data-integrations?limit=%zz", "")
+	w.Must(http.StatusUnprocessableEntity, token, "GET", "/keyvend/accounts?user_id=%zz", "")
+}
+
+func TestADamagedAccountIsReplacedDisconnectedAndNeverVended(t *testing.T) {
+	w := boottest.New(t, boottest.Config{})
+	tenant := w.Tenant()
+	token := w.Key(tenant, "vend", "manage")
+	w.Register(token, "openai")
+	for _, user := range []string{"anna", "bob"} {
+		w.Upsert(token, "openai", user, boottest.Canary+"0123456789")
+		w.WriteDoc(boottest.AccountRow(tenant, user, "openai", ""), []byte(`{"state":1}`)) // decodes to nothing
+		w.Must(http.StatusInternalServerError, token, "POST", "/data-integrations/openai/credentials", `{"user_id":"`+user+`"}`)
+	}
+	if listed := w.Must(http.StatusOK, token, "GET", "/keyvend/accounts", ""); listed.Text("data") != "[]" {
+		t.Errorf("listed: %s", listed.Text("data"))
+	}
+	w.Upsert(token, "openai", "anna", boottest.Canary+"new-0123456789")
+	if !vends(w, token, "openai", `"user_id":"anna"`) {
+		t.Error("what was stored anew does not vend")
+	}
+	w.Must(http.StatusNoContent, token, "DELETE", "/user_management/users/bob/connected_accounts/openai", "")
+	if vends(w, token, "openai", `"user_id":"bob"`) {
+		t.Error("vended after all")
+	}
+}
+
+func TestADamagedRowTellsNothingToWhoeverIsNobody(t *testing.T) {
+	w := boottest.New(t, boottest.Config{})
+	tenant := w.Tenant()
+	token := w.Key(tenant, "vend", "manage")
+	w.Register(token, "openai")
+	w.WriteDoc(boottest.IntegrationRow(tenant, "openai"), []byte(`{"enabled":1}`))
+	w.Must(http.StatusInternalServerError, token, "GET", "/data-integrations/openai", "")
+	revoked := w.Operate(operator.Request{Action: operator.ListAPIKeys, Tenant: tenant}).APIKeys[0].ID
+	w.Operate(operator.Request{Action: operator.RevokeAPIKey, Tenant: tenant, APIKey: revoked})
+	w.Must(http.StatusUnauthorized, token, "GET", "/data-integrations/openai", "")
+
+	other := w.Key(tenant, "read")
+	key := w.Operate(operator.Request{Action: operator.ListAPIKeys, Tenant: tenant}).APIKeys
+	for _, k := range key {
+		w.WriteDoc(boottest.APIKeyRow(tenant, k.ID), []byte(`{"scopes":1}`))
+	}
+	w.Must(http.StatusUnauthorized, other, "GET", "/data-integrations", "")
+}

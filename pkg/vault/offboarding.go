@@ -1,0 +1,89 @@
+package vault
+
+import (
+	"context"
+	"time"
+
+	"keyvend/pkg/account"
+	"keyvend/pkg/ident"
+	"keyvend/pkg/integration"
+	"keyvend/pkg/removal"
+	"keyvend/pkg/tenant"
+)
+
+// OffboardingStore is what offboarding needs.
+type OffboardingStore interface {
+	Reader
+	AccountsOf(ctx context.Context, tenant, user string) ([]*account.Account, error)
+	DeleteAccount(ctx context.Context, a *account.Account) error
+	Overrides(ctx context.Context, tenant, organization string) (map[string]*integration.Override, error)
+	DeleteOverride(ctx context.Context, tenant, organization, slug string, o *integration.Override) error
+	SaveRemoval(ctx context.Context, job *removal.Job) error
+	// OffboardOrganization writes o and stores job, both or none.
+	OffboardOrganization(ctx context.Context, organization string, o *tenant.Organization, job *removal.Job) error
+}
+
+// Offboarding takes away everything of a user or an organization. What is there
+// when it is asked for cannot be vended from then on; the rows go as soon as can
+// be. To ask again does no harm and finishes what was cut short.
+type Offboarding struct {
+	Store OffboardingStore
+	Clock ident.Clock
+}
+
+// User offboards the visit's user. A job finds what was being written meanwhile.
+func (o *Offboarding) User(ctx context.Context, v *Visit) error {
+	job := o.job(v)
+	job.User = v.User
+	if err := o.Store.SaveRemoval(ctx, job); err != nil {
+		return err
+	}
+	accounts, err := o.Store.AccountsOf(ctx, v.Target.Tenant, v.User)
+	if err != nil {
+		return err
+	}
+	for _, a := range accounts {
+		if !job.Covers(a) {
+			continue
+		}
+		if err := stale(o.Store.DeleteAccount(ctx, a)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Organization offboards the visit's organization. Its accounts lie with their
+// users: they are dead by the time in the organization's row, and the job
+// deletes them. Its switches go with it.
+func (o *Offboarding) Organization(ctx context.Context, v *Visit) error {
+	err := again(ctx, o.Store, v, func(v *Visit) error {
+		job := o.job(v)
+		job.Organization = v.Target.Organization
+		next := v.View.Organization
+		next.OffboardedAt = job.RemovedAt
+		return o.Store.OffboardOrganization(ctx, v.Target.Organization, &next, job)
+	})
+	if err != nil {
+		return err
+	}
+	overrides, err := o.Store.Overrides(ctx, v.Target.Tenant, v.Target.Organization)
+	if err != nil {
+		return err
+	}
+	for slug, override := range overrides {
+		if err := stale(o.Store.DeleteOverride(ctx, v.Target.Tenant, v.Target.Organization, slug, override)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// job covers what was made until now, this millisecond included.
+func (o *Offboarding) job(v *Visit) *removal.Job {
+	return &removal.Job{
+		ID:        o.Clock.New(ident.JobPrefix),
+		Tenant:    v.Target.Tenant,
+		RemovedAt: o.Clock.Now().Add(time.Millisecond),
+	}
+}
