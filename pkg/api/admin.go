@@ -104,7 +104,7 @@ func (in *freezeBody[W, P]) decode(r *request) (vault.Target, error) {
 	return target, checkText("reason", in.Reason, 1, 500)
 }
 
-// freezable are the two routes of one thing that can be frozen.
+// freezable are the three routes of one thing that can be frozen.
 func freezable[W any, P interface {
 	*W
 	input
@@ -116,10 +116,18 @@ func freezable[W any, P interface {
 		}
 		return ok(wireFreeze{"freeze", frozen.Reason, stamp(frozen.Since)}), nil
 	}
+	show := func(_ context.Context, v *vault.Visit, _ P) (answer, error) {
+		frozen, err := f.Get(v, what)
+		if err != nil {
+			return answer{}, err
+		}
+		return ok(wireFreeze{"freeze", frozen.Reason, stamp(frozen.Since)}), nil
+	}
 	unfreeze := func(ctx context.Context, v *vault.Visit, _ P) (answer, error) {
 		return answer{status: http.StatusNoContent}, f.Unfreeze(ctx, v, what)
 	}
 	return []Route{
+		{"GET", path, apikey.Read, handle[W, P](show)},
 		{"PUT", path, apikey.Manage, handle(freeze)},
 		{"DELETE", path, apikey.Manage, handle[W, P](unfreeze)},
 	}

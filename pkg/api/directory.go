@@ -185,8 +185,8 @@ func (in *accountPath) decode(r *request) (vault.Target, error) {
 // accountBody is PATCH /keyvend/accounts/{id}: what is not sent stays.
 type accountBody struct {
 	account  accountPath
-	Metadata map[string]string `json:"metadata"`
-	Config   map[string]string `json:"config"`
+	Metadata textMap `json:"metadata"`
+	Config   textMap `json:"config"`
 }
 
 func (in *accountBody) decode(r *request) (vault.Target, error) {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"strings"
 
 	"keyvend/pkg/seal"
@@ -18,12 +19,12 @@ const (
 // keyBody is a key that a user brings, as it is sent on the endpoint for keys
 // and inside an integration.
 type keyBody struct {
-	UserID         string            `json:"user_id"`
-	OrganizationID *string           `json:"organization_id"`
-	Secret         string            `json:"secret"`
-	Config         map[string]string `json:"config"`
-	Metadata       map[string]string `json:"metadata"`
-	ExpiresAt      *string           `json:"expires_at"`
+	UserID         string  `json:"user_id"`
+	OrganizationID *string `json:"organization_id"`
+	Secret         string  `json:"secret"`
+	Config         textMap `json:"config"`
+	Metadata       textMap `json:"metadata"`
+	ExpiresAt      *string `json:"expires_at"`
 }
 
 // upsert checks the body and names in target whose key it is.
@@ -74,7 +75,7 @@ func checkMap(field string, values map[string]string, most int) error {
 		size += len(name) + len(value)
 	}
 	if size > most {
-		return invalid(field, "too_long", field+" is too large.")
+		return invalid(field, "too_long", fmt.Sprintf("%s has at most %d bytes, names and values together.", field, most))
 	}
 	return nil
 }

@@ -72,11 +72,11 @@ func configurationOnWire(c vault.Configuration) wireConfiguration {
 // For API keys only the switch has a meaning.
 type configureBody struct {
 	organization organizationPath
-	Enabled      *bool             `json:"enabled"`
-	Scopes       jsontext.Value    `json:"scopes"`
-	ClientID     *string           `json:"client_id"`
-	ClientSecret *string           `json:"client_secret"`
-	Config       map[string]string `json:"config"`
+	Enabled      *bool          `json:"enabled"`
+	Scopes       jsontext.Value `json:"scopes"`
+	ClientID     *string        `json:"client_id"`
+	ClientSecret *string        `json:"client_secret"`
+	Config       textMap        `json:"config"`
 }
 
 func (in *configureBody) decode(r *request) (vault.Target, error) {

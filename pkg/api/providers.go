@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -160,7 +161,7 @@ type createIntegration struct {
 	Enabled        bool                `json:"enabled"`
 	Ownership      string              `json:"ownership"`
 	AuthMethods    []string            `json:"auth_methods"`
-	Config         map[string]string   `json:"config"`
+	Config         textMap             `json:"config"`
 	Credentials    jsontext.Value      `json:"credentials"`
 	APIKey         *keyBody            `json:"api_key"`
 	CustomProvider *customProviderBody `json:"custom_provider"`
@@ -249,7 +250,7 @@ func checkText(field, text string, least, most int) error {
 	if n < least || n > most || strings.ContainsFunc(text, func(r rune) bool {
 		return r < ' ' && r != '\n' && r != '\t' || r == 0x7f
 	}) {
-		return invalid(field, "invalid_text", field+" is missing, too long, or has control characters.")
+		return invalid(field, "invalid_text", fmt.Sprintf("%s has %d to %d characters and no control characters but line breaks and tabs.", field, least, most))
 	}
 	return nil
 }

@@ -32,10 +32,11 @@ type request struct {
 
 // bearer is the API key of the request. Everything but exactly one header of
 // the form "Bearer <token>" is no key: two headers, which a gateway joins with
-// a comma, another spelling of the scheme, more spaces.
+// a comma, another spelling of the scheme, more spaces. A key that also stands
+// in the query has been logged on its way here, and is refused.
 func (r *request) bearer() (apikey.Token, bool) {
 	sent := r.Header.Values("Authorization")
-	if len(sent) != 1 {
+	if len(sent) != 1 || strings.Contains(r.URL.RawQuery, apikey.TokenPrefix) {
 		return apikey.Token{}, false
 	}
 	text, ok := strings.CutPrefix(sent[0], "Bearer ")
@@ -55,7 +56,7 @@ func badBody(message string) *fault.Error {
 
 var (
 	errNoBody   = badBody("Send a JSON object as the body of this request.")
-	errBadJSON  = badBody("The body is not one JSON object in valid UTF-8, each name in it once.")
+	errBadJSON  = badBody("The body is not one JSON object in valid UTF-8, each name in it once and nested at most 100 deep.")
 	errTooLarge = fault.New(fault.TooLarge, "request_too_large", "The body has more than 64 KiB.")
 )
 
@@ -77,10 +78,39 @@ func (r *request) body(v any) error {
 	case text[0] != '{':
 		return errBadJSON
 	}
+	if tooDeep(text) {
+		return errBadJSON
+	}
 	if err := json.Unmarshal(text, v); err != nil {
 		return badJSON(err)
 	}
 	return nil
+}
+
+// maxDepth is far deeper than any body of ours; reading one of 64 KiB of
+// brackets takes milliseconds.
+const maxDepth = 100
+
+// tooDeep reports whether text nests deeper than maxDepth, without reading it
+// as JSON: brackets inside strings do not count.
+func tooDeep(text []byte) bool {
+	depth, inString := 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '{' || c == '[':
+			if depth++; depth > maxDepth {
+				return true
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return false
 }
 
 // badJSON names the field that has the wrong type, if that is what is wrong.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"keyvend/pkg/apikey"
@@ -155,11 +156,25 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	case fault.Unavailable:
 		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(public.RetryAfter/time.Second))))
+		if r.Context().Err() != nil && errors.Is(err, context.Canceled) {
+			break // the client hung up
+		}
 		s.log.WarnContext(r.Context(), "unavailable", "request_id", audit.RequestID(r.Context()), "error", err)
 	case fault.Internal:
 		s.log.ErrorContext(r.Context(), "internal error", "alarm", alarm(err), "request_id", audit.RequestID(r.Context()), "error", err)
 	}
-	s.reply(w, r, answer{statuses[public.Kind], failure{public.Message, public.Code, public.Details}})
+	s.reply(w, r, answer{statuses[public.Kind], failureOf(public, r.URL.Path)})
+}
+
+// failureOf is the body of an error. On the contract's paths a single wrong value
+// is told by the message alone: of a 422 that has errors the Node client shows
+// their codes in its place.
+func failureOf(public *fault.Error, path string) failure {
+	f := failure{public.Message, public.Code, public.Details}
+	if public.Code == "unprocessable_entity" && len(f.Errors) == 1 && !strings.HasPrefix(path, "/keyvend/") {
+		f.Errors = nil
+	}
+	return f
 }
 
 // alarm tells what does not open or unwrap from other internal errors.

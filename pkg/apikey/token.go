@@ -27,13 +27,14 @@ import (
 // big endian, over all before it) lets secret scanners and typing errors be
 // told without any key.
 const (
-	tokenPrefix  = "sk_kv_"
+	// TokenPrefix is what every token begins with.
+	TokenPrefix  = "sk_kv_"
 	tokenVersion = 1
 	randomSize   = 22
 	tagSize      = 16
 	headSize     = 1 + 16 + 16 + randomSize
 	tokenSize    = headSize + tagSize + crc32.Size
-	tokenLength  = len(tokenPrefix) + tokenSize/3*4
+	tokenLength  = len(TokenPrefix) + tokenSize/3*4
 )
 
 // Uses of the tenant's MAC keys; part of their derivation.
@@ -74,7 +75,7 @@ func NewToken(tenantID, keyID string, m MACer) (Token, bool) {
 // ParseToken reads a token. ok is false for anything that is not one by form
 // and checksum; nothing is said of whether it was ever given out.
 func ParseToken(text string) (t Token, ok bool) {
-	body, found := strings.CutPrefix(text, tokenPrefix)
+	body, found := strings.CutPrefix(text, TokenPrefix)
 	if !found || len(text) != tokenLength {
 		return Token{}, false
 	}
@@ -91,7 +92,7 @@ func ParseToken(text string) (t Token, ok bool) {
 
 // Text is the token as its owner sends it.
 func (t Token) Text() secret.Text {
-	return secret.New(base64.RawURLEncoding.AppendEncode([]byte(tokenPrefix), t.raw.Reveal()))
+	return secret.New(base64.RawURLEncoding.AppendEncode([]byte(TokenPrefix), t.raw.Reveal()))
 }
 
 // String keeps the random part out of logs.

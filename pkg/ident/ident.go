@@ -69,7 +69,12 @@ func CheckUser(id string) error { return checkName("user_id", id) }
 
 // CheckOrganization says what is wrong with an organization id. The empty id
 // means "none" and is no organization.
-func CheckOrganization(id string) error { return checkName("organization_id", id) }
+func CheckOrganization(id string) error {
+	if id == "" {
+		return invalid("organization_id", "empty", "organization_id is empty. Leave it out for an account in no organization.")
+	}
+	return checkName("organization_id", id)
+}
 
 func checkName(field, id string) error {
 	switch {

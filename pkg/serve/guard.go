@@ -33,21 +33,27 @@ func record(h http.Handler, r *http.Request, log *slog.Logger) (answer *recorder
 	answer = &recorder{header: http.Header{}}
 	defer func() {
 		if p := recover(); p != nil {
-			logPanic(r.Context(), log, p)
-			answer = internalError(r.Context())
+			id := answer.header.Get("X-Request-ID") // the handler gave it before it panicked
+			logPanic(r.Context(), log, p, id)
+			answer = internalError(r.Context(), id)
 		}
 	}()
 	h.ServeHTTP(answer, r)
 	answer.WriteHeader(http.StatusOK)
 	if answer.status < 200 || answer.status > 599 {
 		log.ErrorContext(r.Context(), "handler set a status that cannot be sent", "alarm", "bad_status", "status", answer.status)
-		return internalError(r.Context())
+		return internalError(r.Context(), answer.header.Get("X-Request-ID"))
 	}
 	return answer
 }
 
-func internalError(ctx context.Context) *recorder {
+// internalError is the fixed answer, under the id that the handler gave the
+// request, "" when it gave none.
+func internalError(ctx context.Context, id string) *recorder {
 	header, body := errorAnswer(ctx, fault.As(errPanic))
+	if id != "" {
+		header.Set("X-Request-ID", id)
+	}
 	answer := &recorder{header: header}
 	answer.WriteHeader(http.StatusInternalServerError)
 	_, _ = answer.Write(body)
@@ -75,9 +81,11 @@ func errorAnswer(ctx context.Context, f *fault.Error) (http.Header, []byte) {
 
 // logPanic says what kind of value was thrown and where, and never the value:
 // it may hold a secret.
-func logPanic(ctx context.Context, log *slog.Logger, value any) {
-	log.ErrorContext(ctx, "panic", "alarm", "panic", "type", fmt.Sprintf("%T", value),
-		"request_id", requestID(ctx), "stack", stack())
+func logPanic(ctx context.Context, log *slog.Logger, value any, id string) {
+	if id == "" {
+		id = requestID(ctx)
+	}
+	log.ErrorContext(ctx, "panic", "alarm", "panic", "type", fmt.Sprintf("%T", value), "request_id", id, "stack", stack())
 }
 
 // stack names the functions and lines of a panic, without their arguments.

@@ -61,7 +61,7 @@ func eventInvoker[T, R any](fn func(context.Context, T) (R, error), log *slog.Lo
 	return func(ctx context.Context, payload []byte) (answer []byte, err error) {
 		defer func() {
 			if p := recover(); p != nil {
-				logPanic(ctx, log, p)
+				logPanic(ctx, log, p, "")
 				answer, err = nil, functionError(fault.As(errPanic))
 			}
 		}()

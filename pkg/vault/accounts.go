@@ -22,7 +22,7 @@ var (
 	errUnknownSlug = fault.New(fault.NotFound, "not_found",
 		"There is no data integration with this slug. Create it with POST /data-integrations.")
 	errNoAccount = fault.New(fault.NotFound, "not_found",
-		"This user has no connected account for this provider.")
+		"This user has no connected account for this provider. Store a key with PUT /data-integrations/{slug}/api-key.")
 	errIdempotencyReused = fault.New(fault.Invalid, "unprocessable_entity",
 		"This Idempotency-Key was used for another request in the last 24 hours. Use a new one.")
 )
@@ -108,6 +108,10 @@ func (a *Accounts) Upsert(ctx context.Context, v *Visit, up Upsert) (*account.Ac
 // is a repeat and the row stands as it is.
 func place(v *Visit, in *integration.Integration, up Upsert, clock ident.Clock) (next *account.Account, changed bool, err error) {
 	now := clock.Now()
+	if !up.ExpiresAt.IsZero() && !up.ExpiresAt.After(now) {
+		return nil, false, fault.New(fault.Invalid, "unprocessable_entity",
+			"expires_at has passed already: the provider will refuse this key. Bring a newer one, or leave expires_at out.")
+	}
 	living := living(v, in)
 	if !v.means(living) {
 		return nil, false, errNoAccount

@@ -39,7 +39,7 @@ func (k *APIKeys) Issue(ctx context.Context, v *Visit, want NewKey) (*apikey.Key
 	for _, scope := range want.Scopes {
 		if scope == apikey.Vend {
 			return nil, secret.Text{}, fault.New(fault.Forbidden, "insufficient_scope",
-				"A key that vends is issued by an operator: operator issue-api-key TENANT NAME vend,…")
+				"A key that vends is issued by an operator, with the command: operator issue-api-key "+v.Target.Tenant+" NAME vend,manage")
 		}
 		if !v.View.APIKey.Allows(scope) {
 			return nil, secret.Text{}, fault.Newf(fault.Forbidden, "insufficient_scope",
@@ -120,4 +120,4 @@ func revoke(ctx context.Context, store APIKeyStore, clock ident.Clock, tenant, i
 	}
 }
 
-var errNoAPIKey = fault.New(fault.NotFound, "not_found", "This tenant has no such API key.")
+var errNoAPIKey = fault.New(fault.NotFound, "not_found", "This tenant has no such API key. GET /keyvend/api_keys lists those it has.")

@@ -188,6 +188,9 @@ func (d *Directory) Amend(ctx context.Context, v *Visit, id string, change Accou
 		if err != nil {
 			return err
 		}
+		if saved = a; change.Metadata == nil && change.Config == nil {
+			return nil
+		}
 		next := *a
 		if change.Metadata != nil {
 			next.Metadata = change.Metadata

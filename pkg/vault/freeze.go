@@ -84,6 +84,20 @@ func (f *Freezes) Freeze(ctx context.Context, v *Visit, what Freezable, reason s
 	return frozen, err
 }
 
+// Get is the freeze of what, an error when it is not frozen.
+func (f *Freezes) Get(v *Visit, what Freezable) (tenant.Freeze, error) {
+	found, err := what.current(v)
+	if err == nil && found == nil {
+		err = errNotFrozen
+	}
+	if err != nil {
+		return tenant.Freeze{}, err
+	}
+	return *found, nil
+}
+
+var errNotFrozen = fault.New(fault.NotFound, "not_found", "This is not frozen. Vending goes on here, unless something else is frozen.")
+
 // Unfreeze lets vending go on.
 func (f *Freezes) Unfreeze(ctx context.Context, v *Visit, what Freezable) error {
 	return again(ctx, f.Store, v, func(v *Visit) error {
@@ -92,7 +106,7 @@ func (f *Freezes) Unfreeze(ctx context.Context, v *Visit, what Freezable) error 
 		case err != nil:
 			return err
 		case before == nil:
-			return fault.New(fault.NotFound, "not_found", "This is not frozen.")
+			return errNotFrozen
 		}
 		return what.save(ctx, f.Store, v, nil)
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -64,6 +65,17 @@ func checkOrigins(origins []string) error {
 	return nil
 }
 
+// notInHost reports whether a browser would not send r in an origin's host: it
+// sends what is not ASCII as punycode.
+func notInHost(r rune) bool {
+	return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '.' || r == '-' || r == ':')
+}
+
+func validPort(text string) bool {
+	n, err := strconv.ParseUint(text, 10, 16)
+	return err == nil && n > 0 && text[0] != '0'
+}
+
 // validOrigin says whether a browser may send text as the Origin of a page:
 // origins are compared byte for byte, so any other spelling would never match.
 func validOrigin(text string) bool {
@@ -74,7 +86,9 @@ func validOrigin(text string) bool {
 	name := u.Hostname()
 	ip, _ := netip.ParseAddr(name)
 	switch {
-	case name == "" || strings.ContainsAny(name, "*,;'\"") || strings.HasSuffix(u.Host, ":"):
+	case name == "" || strings.ContainsFunc(name, notInHost) || strings.HasSuffix(u.Host, ":"):
+		return false
+	case u.Port() != "" && !validPort(u.Port()):
 		return false
 	case u.Scheme == "https":
 		return u.Port() != "443"

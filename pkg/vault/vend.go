@@ -105,12 +105,29 @@ func available(v *Visit) error {
 		return errUnknownSlug
 	case in.AuthMethod != integration.APIKey:
 		return ErrAuthMethodMismatch
+	case !in.Enabled:
+		return fault.New(fault.Forbidden, "data_integration_disabled",
+			"This data integration is switched off. Switch it on with PUT /data-integrations/{slug} and enabled: true; its accounts are kept.")
 	case !in.EnabledFor(v.Override):
 		return fault.New(fault.Forbidden, "data_integration_disabled",
-			"This data integration is switched off. Switch it on with PUT and enabled: true; its accounts are kept.")
-	case v.Settings.Freeze != nil || in.Freeze != nil || v.View.Organization.Freeze != nil:
-		return fault.New(fault.Forbidden, "frozen",
-			"Vending is frozen here by an operator. Lift the freeze to vend again.")
+			"This data integration is switched off for this organization. Switch it on with PUT /organizations/{id}/data_integration_configurations/{slug} and enabled: true.")
+	}
+	return frozen(v)
+}
+
+// frozen says which freeze holds, why, and how it is lifted.
+func frozen(v *Visit) error {
+	for _, f := range []struct {
+		freeze      *tenant.Freeze
+		what, where string
+	}{
+		{v.Settings.Freeze, "this tenant", "/keyvend/freeze"},
+		{v.Integration.Freeze, "this data integration", "/keyvend/integrations/{slug}/freeze"},
+		{v.View.Organization.Freeze, "this organization", "/keyvend/organizations/{id}/freeze"},
+	} {
+		if f.freeze != nil {
+			return fault.Newf(fault.Forbidden, "frozen", "Vending is frozen for %s (%s). DELETE %s lets it go on.", f.what, f.freeze.Reason, f.where)
+		}
 	}
 	return nil
 }
