@@ -12,13 +12,17 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 
 	"keyvend/pkg/table"
 )
 
-// ErrInUse: another process holds the file.
-var ErrInUse = errors.New("bolt: in use by another process")
+// The refusals of Open.
+var (
+	// ErrInUse: another process holds the file.
+	ErrInUse = errors.New("bolt: in use by another process")
+	// ErrDamaged: the file is not one of this package, or parts of it are gone.
+	ErrDamaged = errors.New("bolt: the file is damaged or another program's")
+)
 
 const (
 	lockTimeout = time.Second // how long Open waits for another process to let go
@@ -81,25 +85,21 @@ func Open(path string) (*Table, error) { return Config{}.Open(path) }
 
 // Open opens the file at path, which it makes (0600) when there is none; its
 // folder must exist. It fails with ErrInUse while another process holds the
-// file.
+// file, with ErrDamaged when it is no whole file of this package, and otherwise
+// with the error of the file system.
 func (c Config) Open(path string) (*Table, error) {
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType})
-	if errors.Is(err, bolterrors.ErrTimeout) {
-		return nil, fmt.Errorf("%w: %s", ErrInUse, path)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("bolt: open %s: %w", path, err)
-	}
-	t := &Table{db: db, now: c.Now, writes: make(chan *write), closing: make(chan struct{}), written: make(chan struct{}), reaped: make(chan struct{})}
+	t := &Table{now: c.Now, writes: make(chan *write), closing: make(chan struct{}), written: make(chan struct{}), reaped: make(chan struct{})}
 	if t.now == nil {
 		t.now = time.Now
 	}
 	if c.ReapEvery == 0 {
 		c.ReapEvery = DefaultReapEvery
 	}
-	if err := db.Update(t.prepare); err != nil {
-		return nil, errors.Join(fmt.Errorf("bolt: open %s: %w", path, err), db.Close())
+	db, err := open(path, t.prepare)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s", err, path)
 	}
+	t.db = db
 	go t.writer()
 	go t.reaper(c.ReapEvery)
 	return t, nil
@@ -114,7 +114,7 @@ func (t *Table) prepare(tx *bbolt.Tx) error {
 	switch have := meta.Get(keyFormat); {
 	case have == nil, string(have) == format, string(have) == formatBefore:
 	default:
-		return fmt.Errorf("format %q of the file is not %q, the one this program knows", have, format)
+		return fmt.Errorf("%w: its format is %q, not %q", ErrDamaged, have, format)
 	}
 	for _, name := range [][]byte{bucketItems, bucketExpiry} {
 		if _, err := tx.CreateBucketIfNotExists(name); err != nil {

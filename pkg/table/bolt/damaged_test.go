@@ -1,0 +1,71 @@
+package bolt_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"keyvend/pkg/table"
+	"keyvend/pkg/table/bolt"
+)
+
+// written is a file with some pages in it.
+func written(t *testing.T) []byte {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "table.db")
+	tb, err := bolt.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 20 {
+		item := table.Item{Key: table.Key{PK: "p", SK: fmt.Sprintf("s%02d", i)}, Revision: 1, Doc: bytes.Repeat([]byte("x"), 9000)}
+		if err := tb.Write(t.Context(), table.Put(item, table.Absent)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := tb.Close(); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+func TestATruncatedFileIsRefusedAsDamaged(t *testing.T) {
+	whole := written(t)
+	for _, size := range []int{1, 15, 1000, 4096, 5000, 8192, 12288, 16384, 32768, 65536, len(whole) / 2} {
+		path := filepath.Join(t.TempDir(), "table.db")
+		if err := os.WriteFile(path, whole[:size], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := bolt.Open(path); !errors.Is(err, bolt.ErrDamaged) {
+			t.Errorf("%d of %d bytes: %v", size, len(whole), err)
+		}
+	}
+}
+
+func TestWhatIsNoFileOfThisPackageIsRefusedAsDamaged(t *testing.T) {
+	whole := written(t)
+	for name, content := range map[string][]byte{
+		"text":                      []byte("this is no database"),
+		"much text":                 bytes.Repeat([]byte("this is no database\n"), 5000),
+		"zeros":                     make([]byte, 1<<16),
+		"nothing behind the header": append(bytes.Clone(whole[:8192]), make([]byte, len(whole)-8192)...),
+	} {
+		path := filepath.Join(t.TempDir(), "table.db")
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := bolt.Open(path); !errors.Is(err, bolt.ErrDamaged) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, content) {
+			t.Errorf("%s: the file was changed", name)
+		}
+	}
+}
