@@ -6,12 +6,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"time"
 
 	"keyvend/pkg/audit"
 	"keyvend/pkg/feed"
-	"keyvend/pkg/seal"
-	"keyvend/pkg/seal/localkey"
+	"keyvend/pkg/store"
 	"keyvend/pkg/table"
 	"keyvend/pkg/table/bolt"
 	"keyvend/pkg/vault"
@@ -34,9 +32,10 @@ const (
 )
 
 // OpenLocal opens the data folder dir, which must exist. It fails with
-// bolt.ErrInUse while another process has it open.
+// bolt.ErrInUse while another process has it open; other errors say what is
+// wrong with the folder and what to do.
 func OpenLocal(dir string, log *slog.Logger) (*Local, error) {
-	opened, err := bolt.Open(filepath.Join(dir, databaseFile))
+	opened, err := openTable(filepath.Join(dir, databaseFile))
 	if err != nil {
 		return nil, err
 	}
@@ -44,18 +43,18 @@ func OpenLocal(dir string, log *slog.Logger) (*Local, error) {
 	if err != nil {
 		return nil, errors.Join(err, opened.Close())
 	}
-	master, err := localkey.Open(filepath.Join(dir, masterKeyFile), os.Getenv("AWS_LAMBDA_FUNCTION_NAME") != "")
+	master, err := openMasterKey(filepath.Join(dir, masterKeyFile), &store.Store{Table: opened})
 	if err != nil {
 		return nil, errors.Join(err, opened.Close())
 	}
-	lines, err := os.OpenFile(filepath.Join(dir, auditFile), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	lines, err := openAudit(filepath.Join(dir, auditFile))
 	if err != nil {
 		return nil, errors.Join(err, opened.Close())
 	}
 	app := New(Parts{
 		Table:   opened,
 		Wrapper: master,
-		Ring:    seal.Config{App: appName, Environment: "local", KeyID: master.KeyID(), TTL: 5 * time.Minute},
+		Ring:    localRing(master),
 		Audit:   audit.NewWriter(lines),
 		Log:     log,
 		InOrder: true,

@@ -1,0 +1,118 @@
+package boot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
+	"time"
+
+	"keyvend/pkg/seal"
+	"keyvend/pkg/seal/localkey"
+	"keyvend/pkg/store"
+	"keyvend/pkg/table/bolt"
+	"keyvend/pkg/tenant"
+)
+
+// refusal is an error that a person reads: a sentence with the next step.
+type refusal struct {
+	sentence string
+	cause    error
+}
+
+func refuse(cause error, format string, args ...any) error {
+	return &refusal{sentence: fmt.Sprintf(format, args...), cause: cause}
+}
+
+// Error implements error.
+func (r *refusal) Error() string { return r.sentence }
+
+// Unwrap returns what was found.
+func (r *refusal) Unwrap() error { return r.cause }
+
+// reason is what the system said, without the name of the call and the file.
+func reason(err error) string {
+	var number syscall.Errno
+	if errors.As(err, &number) {
+		return number.Error()
+	}
+	return err.Error()
+}
+
+func openTable(path string) (*bolt.Table, error) {
+	opened, err := bolt.Open(path)
+	switch {
+	case errors.Is(err, bolt.ErrDamaged):
+		return nil, refuse(err, "the database %s is damaged, or not keyvend's. Move it away, or restore it from a copy", path)
+	case err != nil && !errors.Is(err, bolt.ErrInUse):
+		return nil, refuse(err, "the database %s cannot be opened: %s. Mend that, or choose another folder with -data", path, reason(err))
+	}
+	return opened, err
+}
+
+func openAudit(path string) (*os.File, error) {
+	lines, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600) //nolint:gosec // in the folder that the caller chose
+	if err != nil {
+		return nil, refuse(err, "the audit log %s cannot be written: %s. Mend that, or choose another folder with -data", path, reason(err))
+	}
+	return lines, nil
+}
+
+// openMasterKey opens the master key, and makes one for a database that holds
+// no tenant yet: to any other a new key would be of no use.
+func openMasterKey(path string, rows *store.Store) (*localkey.Key, error) {
+	ctx := context.Background()
+	tenants, err := rows.Tenants(ctx)
+	if err != nil {
+		return nil, refuse(err, "the tenants in the database beside %s cannot be read. Restore the data folder from a copy, or choose another with -data", path)
+	}
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) && len(tenants) > 0 {
+		return nil, refuse(err, "the master key %s is not there, and the data beside it was sealed with it: put the old one back, or choose another folder with -data", path)
+	}
+	master, err := localkey.Open(path, os.Getenv("AWS_LAMBDA_FUNCTION_NAME") != "")
+	if err != nil {
+		return nil, masterKeyRefusal(path, err)
+	}
+	if err := fits(ctx, master, tenants); err != nil {
+		return nil, refuse(err, "the master key %s is not the one that the data was sealed with: put the old one back, or choose another folder with -data", path)
+	}
+	return master, nil
+}
+
+func masterKeyRefusal(path string, err error) error {
+	info, failed := os.Stat(path)
+	switch {
+	case errors.Is(err, localkey.ErrInLambda):
+		return err
+	case failed == nil && !info.Mode().IsRegular():
+		return refuse(err, "the master key %s is not a file. Move it away and put the old one back, or choose another folder with -data", path)
+	case errors.Is(err, localkey.ErrPermissions):
+		return refuse(err, "the master key %s can be read by others than you: run `chmod 600 %[1]s`, and think about who has read it", path)
+	case errors.Is(err, localkey.ErrSize):
+		return refuse(err, "the master key %s is damaged, for it does not hold 32 bytes. Put the old one back, or choose another folder with -data", path)
+	}
+	return refuse(err, "the master key %s cannot be opened: %s. Mend that, or choose another folder with -data", path, reason(err))
+}
+
+// fits says why a master key opens no tenant's key material at all; nil when
+// there is none to open. A single tenant's that does not open is found by its
+// own requests.
+func fits(ctx context.Context, master *localkey.Key, tenants []*tenant.Tenant) error {
+	ring := seal.NewRing(master, localRing(master))
+	var refused error
+	for _, t := range tenants {
+		if t.Status != tenant.Active {
+			continue
+		}
+		if _, refused = ring.Ingest(ctx, t.Keys); refused == nil {
+			return nil
+		}
+	}
+	return refused
+}
+
+func localRing(master *localkey.Key) seal.Config {
+	return seal.Config{App: appName, Environment: "local", KeyID: master.KeyID(), TTL: 5 * time.Minute}
+}
