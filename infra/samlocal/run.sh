@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Invokes every function of template.yaml with its payload of events/: create a
-# tenant, issue an API key, register a provider, store a key, vend it, sweep.
+# tenant, issue an API key, register a provider, store a key, vend it, tell, sweep.
 #
 #   infra/samlocal/run.sh              with `sam local invoke`, which needs Docker
 #   infra/samlocal/run.sh -emulator    without Docker, on Linux
@@ -119,7 +119,7 @@ build() {
 		test "$path" = "keyvend/functions/$name" || fail "the bootstrap of $name is of ${path:-nobody}"
 	done
 	# SAM drops every variable that the template does not name.
-	awk '{print} /^      Variables:$/ {print "        AWS_ENDPOINT_URL_DYNAMODB: unset\n        AWS_ENDPOINT_URL_KMS: unset"}' \
+	awk '{print} /^      Variables:$/ {print "        AWS_ENDPOINT_URL_DYNAMODB: unset\n        AWS_ENDPOINT_URL_KMS: unset\n        AWS_ENDPOINT_URL_EVENTBRIDGE: unset\n        AWS_ENDPOINT_URL_SQS: unset"}' \
 		"$work/build/template.yaml" >"$work/build/local.yaml"
 	grep -q AWS_ENDPOINT_URL_KMS "$work/build/local.yaml" || fail "the built template has no variables"
 }
@@ -183,9 +183,18 @@ emulators() {
 	end $!
 	key=$(sed -n 's/.*  key //p' "$work/host.log")
 
+	# One program emulates KMS, EventBridge and SQS.
+	AWS_ACCESS_KEY_ID=samlocal AWS_SECRET_ACCESS_KEY=samlocal "$tools/moto/bin/python" -c '
+import boto3, sys
+at = {"region_name": sys.argv[1], "endpoint_url": sys.argv[2]}
+boto3.client("events", **at).create_event_bus(Name="keyvend")
+boto3.client("sqs", **at).create_queue(QueueName="keyvend-aside")' $region "http://$here:$kms" || fail "no event bus or queue"
+
 	jq -n --arg table $table --arg key "$key" --arg ddb "http://$there:$ddb" --arg kms "http://$there:$kms" '{Parameters: {
 		KEYVEND_TABLE: $table, KEYVEND_KMS_KEY: $key, KEYVEND_ENVIRONMENT: "samlocal", KEYVEND_KEY_CACHE_SECONDS: "300",
-		AWS_ENDPOINT_URL_DYNAMODB: $ddb, AWS_ENDPOINT_URL_KMS: $kms}}' >"$work/env.json"
+		KEYVEND_EVENT_BUS: "keyvend", KEYVEND_ASIDE_QUEUE: "\($kms)/123456789012/keyvend-aside",
+		AWS_ENDPOINT_URL_DYNAMODB: $ddb, AWS_ENDPOINT_URL_KMS: $kms,
+		AWS_ENDPOINT_URL_EVENTBRIDGE: $kms, AWS_ENDPOINT_URL_SQS: $kms}}' >"$work/env.json"
 }
 
 # ---------------------------------------------------------------- invocations
@@ -286,6 +295,12 @@ expect "stores a user's key" '.statusCode == 200 and (.body | fromjson | .state 
 request vend "$authorized" --arg token "$token"
 expect "vends that key" '.statusCode == 200 and (.body | fromjson | .active and .credential.value == $secret)' \
 	--arg secret "$secret"
+
+request outbox .
+expect "tells of two changes" '.batchItemFailures == []'
+jq '.Records[0].dynamodb.NewImage.doc.S = "{}"' events/outbox.json >"$work/poison.event"
+invoke outbox "$work/poison.event"
+expect "sets aside what it cannot read" '.batchItemFailures == []'
 
 request sweep .
 expect "sweeps" true
