@@ -8,6 +8,7 @@ import (
 
 	"keyvend/pkg/apikey"
 	"keyvend/pkg/event"
+	"keyvend/pkg/fault"
 	"keyvend/pkg/ident"
 	"keyvend/pkg/vault"
 )
@@ -47,14 +48,17 @@ func (in *listEvents) decode(r *request) (target vault.Target, err error) {
 	if in.turned = p.Order == orderNormal; in.turned {
 		p.Before, p.After = p.After, p.Before
 	}
-	q := r.URL.Query()
+	q, err := r.query()
+	if err != nil {
+		return target, err
+	}
 	in.query = vault.EventQuery{
 		Names: eventNames(q), Organization: q.Get("organization_id"),
 		Descending: p.Order != orderAsc, After: p.After, Before: p.Before, Limit: p.Limit,
 	}
 	if q.Has("organization_id") {
 		if err := ident.CheckOrganization(in.query.Organization); err != nil {
-			return target, err
+			return target, badParameter("organization_id", "invalid", fault.As(err).Message)
 		}
 	}
 	if in.query.From, err = moment(q, "range_start"); err != nil {

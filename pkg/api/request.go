@@ -187,7 +187,7 @@ func (r *request) query() (url.Values, error) {
 		return nil, fault.New(fault.Invalid, "invalid_request_parameters", "The query of the URL cannot be read. Percent-encode its values.")
 	}
 	for name, values := range q {
-		if len(values) > 1 && name != "events" {
+		if len(values) > 1 && strings.TrimSuffix(name, "[]") != "events" {
 			return nil, badParameter("query", "repeated", "A parameter stands in the query twice. Send each once.")
 		}
 	}
