@@ -22,7 +22,7 @@ func (f envFile) write(base string, d demo) error {
 
 func (f envFile) remove() error {
 	if err := os.Remove(f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("cannot write to the data folder: %w", err)
+		return cannotWrite(f.path, err)
 	}
 	return nil
 }
@@ -50,6 +50,8 @@ func onlyOwnHosts(addr net.Addr, h http.Handler) http.Handler {
 		ip := net.ParseIP(host)
 		if host != "localhost" && host != bound && (ip == nil || !ip.IsLoopback()) {
 			w.Header().Set("Content-Type", "application/json; charset=utf-8")
+			w.Header().Set("Cache-Control", "no-store")
+			w.Header().Set("X-Content-Type-Options", "nosniff")
 			w.WriteHeader(http.StatusMisdirectedRequest)
 			_, _ = io.WriteString(w, `{"message":"This keyvend answers to localhost only. Use the address that it printed when it started.","code":"host_not_allowed"}`)
 			return
@@ -58,18 +60,26 @@ func onlyOwnHosts(addr net.Addr, h http.Handler) http.Handler {
 	})
 }
 
-func banner(out io.Writer, base, dir string, addr net.Addr, d demo) {
+// banner tells where everything is. What is to be heeded comes first.
+func banner(out io.Writer, base, dir string, addr net.Addr, d demo, warnings []string) {
+	if tcp, ok := addr.(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() {
+		warnings = append([]string{fmt.Sprintf("LOUD WARNING: %s can be reached from other machines, and this is not for production", addr)}, warnings...)
+	}
+	for _, w := range warnings {
+		_, _ = fmt.Fprintf(out, "%s\n\n", w)
+	}
+	// Not filepath.Join: a shell looks elsewhere for a name without a slash.
 	_, _ = fmt.Fprintf(out, `keyvend is running at %[1]s
 
   NOT FOR PRODUCTION: the master key lies beside the data, in %[2]s
 
-  API key of the demo tenant    %[3]s
-  the same without "vend"       %[4]s
-  both, for a shell             . %[2]s/env
+  API key of the demo tenant    %[4]s
+  the same without "vend"       %[5]s
+  both, for a shell             set -a; . %[3]s; set +a
 
 Try:
 
-  . %[2]s/env
+  set -a; . %[3]s; set +a
   curl -s $KEYVEND_URL/data-integrations -H "Authorization: Bearer $KEYVEND_API_KEY" \
     -d '{"provider":"openai","auth_methods":["api_key"],"enabled":true}'
   curl -s -X PUT $KEYVEND_URL/data-integrations/openai/api-key -H "Authorization: Bearer $KEYVEND_API_KEY" \
@@ -78,8 +88,5 @@ Try:
     -d '{"user_id":"user_1"}'
 
 Ctrl-C ends it; what was stored is there again at the next start.
-`, base, dir, d.APIKey, d.DashboardKey)
-	if tcp, ok := addr.(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
-		_, _ = fmt.Fprintln(out, "\n  LOUD WARNING: this address can be reached from other machines.")
-	}
+`, base, dir, shellWord(dir+"/env"), d.APIKey, d.DashboardKey)
 }

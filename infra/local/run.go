@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -30,15 +29,20 @@ const sweepEvery = 10 * time.Second
 
 // run serves until ctx ends.
 func run(ctx context.Context, o options, out io.Writer) error {
-	if err := os.MkdirAll(o.dir, 0o700); err != nil {
-		return fmt.Errorf("cannot use the data folder: %w. Choose another with -data", err)
+	// All that can be refused is refused before anything is made.
+	wanted, err := readSeed(o.seed)
+	if err != nil {
+		return err
 	}
-	env := envFile{filepath.Join(o.dir, "env")}
 	listener, err := listen(ctx, o.addr)
 	if err != nil {
 		return err
 	}
 	defer listener.Close() //nolint:errcheck // closed by serve; here only when we do not get that far
+	if err := prepareFolder(o.dir); err != nil {
+		return err
+	}
+	env := envFile{filepath.Join(o.dir, "env")}
 	app, err := boot.OpenLocal(o.dir, o.log)
 	if errors.Is(err, bolt.ErrInUse) {
 		return fmt.Errorf("another keyvend is using the data folder %s. Stop it, or choose another folder with -data", o.dir)
@@ -54,15 +58,17 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	if err := env.remove(); err != nil {
 		return err
 	}
-	demo, err := demoTenant(ctx, app.Tenants(), filepath.Join(o.dir, "demo.json"))
+	demo, err := demoTenant(ctx, app.Tenants(), filepath.Join(o.dir, demoFile))
 	if err != nil {
 		return err
 	}
 	whole := app.Whole()
-	if o.seed != "" {
-		if whole, err = withSeed(ctx, o, app.Tenants(), whole); err != nil {
-			return err
-		}
+	warnings, err := demo.warnings(ctx, whole, o.dir)
+	if err != nil {
+		return err
+	}
+	if whole, err = withSeed(ctx, wanted, app.Tenants(), whole, o.dir); err != nil {
+		return err
 	}
 	desk, err := openDesk(ctx, o.dir, app.Tenants(), o.log)
 	if err != nil {
@@ -82,17 +88,20 @@ func run(ctx context.Context, o options, out io.Writer) error {
 		return err
 	}
 	defer env.remove() //nolint:errcheck // the next start removes it too
-	banner(out, base, o.dir, listener.Addr(), demo)
+	banner(out, base, o.dir, listener.Addr(), demo, warnings)
 	return <-served
 }
 
-// withSeed applies the seed file and takes its fixed API keys.
-func withSeed(ctx context.Context, o options, do tenants, h http.Handler) (http.Handler, error) {
-	s, err := readSeed(o.seed)
+// withSeed applies a seed and takes its fixed API keys.
+func withSeed(ctx context.Context, wanted seed, do tenants, h http.Handler, dir string) (http.Handler, error) {
+	if len(wanted.Tenants) == 0 {
+		return h, nil
+	}
+	s, err := newSeeder(do, h, dir)
 	if err != nil {
 		return nil, err
 	}
-	tokens, err := applySeed(ctx, s, do, h, o.dir)
+	tokens, err := s.apply(ctx, wanted)
 	if err != nil {
 		return nil, err
 	}
@@ -100,6 +109,9 @@ func withSeed(ctx context.Context, o options, do tenants, h http.Handler) (http.
 }
 
 func listen(ctx context.Context, addr string) (net.Listener, error) {
+	if addr == "" {
+		return nil, errors.New("-addr is empty: give HOST:PORT, as in 127.0.0.1:8787")
+	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("the address %s is taken by another program. Choose another with -addr", addr)

@@ -1,204 +1,181 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
+	"keyvend/pkg/fault"
 	"keyvend/pkg/operator"
 )
 
-// seed is what a team's tests expect to find: the file of -seed. It is applied
-// at each start and changes what differs; what it does not name stays.
-type seed struct {
-	Tenants []seedTenant `json:"tenants"`
-}
+// seededFile keeps what seeds made in a data folder.
+const seededFile = "seeded.json"
 
-type seedTenant struct {
-	Name    string       `json:"name"`
-	APIKeys []seedAPIKey `json:"api_keys"`
-	// Integrations are bodies of POST /data-integrations. auth_methods may be
-	// left out.
-	Integrations []map[string]any `json:"integrations"`
-	// Accounts are bodies of PUT …/api-key with the slug beside.
-	Accounts []map[string]any `json:"accounts"`
-}
-
-// seedAPIKey is an API key whose text is fixed, so that it can stand in a
-// test's configuration. It is no token of keyvend's: infra/local alone takes it
-// in place of one.
-type seedAPIKey struct {
-	Key    string   `json:"key"`
-	Scopes []string `json:"scopes"`
-}
-
-func readSeed(path string) (seed, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return seed{}, fmt.Errorf("the seed file: %w", err)
-	}
-	var s seed
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&s); err != nil {
-		return seed{}, fmt.Errorf("the seed file %s: %w", path, err)
-	}
-	return s, s.check(path)
-}
-
-func (s seed) check(path string) error {
-	seen := map[string]bool{}
-	for _, t := range s.Tenants {
-		if t.Name == "" || seen["tenant "+t.Name] {
-			return fmt.Errorf("the seed file %s: a tenant has no name, or one that another has", path)
-		}
-		seen["tenant "+t.Name] = true
-		for _, k := range t.APIKeys {
-			if !strings.HasPrefix(k.Key, "sk_") || len(k.Key) < 8 || strings.ContainsAny(k.Key, " \t\n,") || seen[k.Key] {
-				return fmt.Errorf(`the seed file %s: an API key of %q is not a text like "sk_test_acme", or stands there twice`, path, t.Name)
-			}
-			seen[k.Key] = true
-		}
-	}
-	return nil
-}
-
-// seeded are the tenants that seeds made in this data folder, by name: their ids
-// and, for each fixed API key and its scopes, the token that stands behind it.
+// seeded are the tenants that seeds made in this data folder, by name.
 type seeded map[string]*seededTenant
 
+// seededTenant has the tokens that stand behind a tenant's fixed API keys, by
+// place: the key's number in the file and its scopes. The fixed texts
+// themselves are kept nowhere.
 type seededTenant struct {
 	ID     string            `json:"id"`
 	Tokens map[string]string `json:"tokens"`
 }
 
-// applySeed makes what s names, as clients would, and returns the token behind
-// each fixed API key.
-func applySeed(ctx context.Context, s seed, do tenants, h http.Handler, dir string) (tokens map[string]string, err error) {
-	path := filepath.Join(dir, "seeded.json")
-	known, err := readSeeded(path)
-	if err != nil {
-		return nil, err
+// place is how tokens are named in a seededTenant.
+var place = regexp.MustCompile(`^[0-9]+ [a-z,]+$`)
+
+// seeder makes what a seed names, as clients would, and writes each step down,
+// so that a start that fails half-way is gone on with by the next.
+type seeder struct {
+	do      tenants
+	handler http.Handler
+	path    string // of seededFile
+	known   seeded
+}
+
+func newSeeder(do tenants, h http.Handler, dir string) (*seeder, error) {
+	s := &seeder{do: do, handler: h, path: filepath.Join(dir, seededFile), known: seeded{}}
+	text, err := os.ReadFile(s.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, nil
 	}
+	if err != nil {
+		return nil, fmt.Errorf("%s, which keeps what seeds made, cannot be read: %s", s.path, reason(err))
+	}
+	if err := json.Unmarshal(text, &s.known); err != nil || !s.known.whole() {
+		return nil, fmt.Errorf("%s, which keeps what seeds made, is damaged. Put the old one back, or delete it: "+
+			"the seed's tenants are then made anew, and the old ones and their data stay", s.path)
+	}
+	return s, nil
+}
+
+// whole reports whether nothing is missing of what was read.
+func (known seeded) whole() bool {
+	for _, t := range known {
+		if t == nil || t.ID == "" {
+			return false
+		}
+		for name := range t.Tokens {
+			if !place.MatchString(name) {
+				return false
+			}
+		}
+	}
+	return known != nil
+}
+
+// apply makes what is missing and returns the token behind each fixed API key.
+func (s *seeder) apply(ctx context.Context, wanted seed) (tokens map[string]string, err error) {
 	tokens = map[string]string{}
-	for _, t := range s.Tenants {
-		if err := known.apply(ctx, t, do, h, tokens); err != nil {
+	for _, t := range wanted.Tenants {
+		if err := s.tenant(ctx, t, tokens); err != nil {
 			return nil, fmt.Errorf("seeding the tenant %q: %w", t.Name, err)
 		}
 	}
-	text, err := json.MarshalIndent(known, "", "  ")
-	if err != nil {
-		return nil, err
-	}
-	return tokens, writeWhole(path, append(text, '\n'))
+	return tokens, nil
 }
 
-func readSeeded(path string) (seeded, error) {
-	known := seeded{}
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return known, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(text, &known)
-	}
-	return known, err
-}
-
-// scopesOfSeeding are those of the key with which a seed is applied.
-var scopesOfSeeding = []string{"manage"}
-
-func (known seeded) apply(ctx context.Context, t seedTenant, do tenants, h http.Handler, tokens map[string]string) error {
-	tenant := known[t.Name]
-	if tenant != nil {
-		if _, err := do(ctx, operator.Request{Action: operator.ListAPIKeys, Tenant: tenant.ID}); err != nil {
-			tenant = nil // it outlived its database
-		}
-	}
-	if tenant == nil {
-		made, err := do(ctx, operator.Request{Action: operator.CreateTenant, Name: t.Name})
-		if err != nil {
-			return err
-		}
-		tenant = &seededTenant{ID: made.Tenant.ID, Tokens: map[string]string{}}
-		known[t.Name] = tenant
-	}
-	for _, k := range t.APIKeys {
-		token, err := tenant.token(ctx, do, k.Key, k.Scopes)
-		if err != nil {
-			return err
-		}
-		tokens[k.Key] = token
-	}
-	token, err := tenant.token(ctx, do, "seed", scopesOfSeeding)
+func (s *seeder) tenant(ctx context.Context, t seedTenant, tokens map[string]string) error {
+	made, err := s.find(ctx, t.Name)
 	if err != nil {
 		return err
 	}
-	return fill(ctx, t, client{h, token})
+	for i, k := range t.APIKeys {
+		if tokens[k.Key], err = s.token(ctx, made, i+1, k.Scopes); err != nil {
+			return fmt.Errorf("api_keys[%d]: %w", i, err)
+		}
+	}
+	// The seed itself is applied with a key of its own.
+	token, err := s.token(ctx, made, 0, []string{"manage"})
+	if err != nil {
+		return err
+	}
+	return fill(ctx, t, client{s.handler, token})
 }
 
-// token is the one behind a fixed API key with these scopes, issued when there
-// is none.
-func (t *seededTenant) token(ctx context.Context, do tenants, name string, scopes []string) (string, error) {
-	place := name + " " + strings.Join(slices.Sorted(slices.Values(scopes)), ",")
-	if t.Tokens[place] == "" {
-		issued, err := do(ctx, operator.Request{Action: operator.IssueAPIKey, Tenant: t.ID, Name: name, Scopes: scopes})
-		if err != nil {
-			return "", fmt.Errorf("the API key %q: %w", name, err)
+// find is the tenant that an earlier seed made under a name, or a new one.
+func (s *seeder) find(ctx context.Context, name string) (*seededTenant, error) {
+	if found := s.known[name]; found != nil {
+		_, err := s.do(ctx, operator.Request{Action: operator.ListAPIKeys, Tenant: found.ID})
+		if err == nil {
+			return found, nil
 		}
-		t.Tokens[place] = issued.Token
+		if fault.As(err).Kind != fault.NotFound { // else it outlived its database
+			return nil, errors.New(said(err))
+		}
 	}
-	return t.Tokens[place], nil
+	made, err := s.do(ctx, operator.Request{Action: operator.CreateTenant, Name: name})
+	if err != nil {
+		return nil, errors.New(said(err))
+	}
+	s.known[name] = &seededTenant{ID: made.Tenant.ID}
+	return s.known[name], s.save()
+}
+
+// token is the one behind the API key of that number with these scopes, issued
+// when there is none.
+func (s *seeder) token(ctx context.Context, t *seededTenant, number int, scopes []string) (string, error) {
+	at := fmt.Sprint(number, " ", strings.Join(slices.Sorted(slices.Values(scopes)), ","))
+	if t.Tokens[at] != "" {
+		return t.Tokens[at], nil
+	}
+	issued, err := s.do(ctx, operator.Request{Action: operator.IssueAPIKey, Tenant: t.ID, Name: fmt.Sprint("seed ", number), Scopes: scopes})
+	if err != nil {
+		return "", errors.New(said(err))
+	}
+	if t.Tokens == nil {
+		t.Tokens = map[string]string{}
+	}
+	t.Tokens[at] = issued.Token
+	return issued.Token, s.save()
+}
+
+func (s *seeder) save() error {
+	text, err := json.MarshalIndent(s.known, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeWhole(s.path, append(text, '\n'))
 }
 
 // fill makes a tenant's integrations and accounts.
 func fill(ctx context.Context, t seedTenant, c client) error {
-	for _, body := range t.Integrations {
+	for i, body := range t.Integrations {
 		if body["auth_methods"] == nil {
 			body["auth_methods"] = []string{"api_key"}
 		}
-		status, answer := c.send(ctx, http.MethodPost, "/data-integrations", body)
+		status, sentence, err := c.send(ctx, http.MethodPost, "/data-integrations", body)
 		if status == http.StatusConflict {
-			status, answer = c.send(ctx, http.MethodPut, fmt.Sprint("/data-integrations/", body["provider"]), body)
+			status, sentence, err = c.send(ctx, http.MethodPut, fmt.Sprint("/data-integrations/", body["provider"]), body)
 		}
-		if status >= 300 {
-			return fmt.Errorf("the integration %v: %s", body["provider"], answer)
+		if err != nil || status >= http.StatusMultipleChoices {
+			return refusedPart(fmt.Sprintf("integrations[%d] (%v)", i, body["provider"]), sentence, err)
 		}
 	}
-	for _, body := range t.Accounts {
-		status, answer := c.send(ctx, http.MethodPut, fmt.Sprintf("/data-integrations/%v/api-key", body["slug"]), body)
-		if status >= 300 {
-			return fmt.Errorf("the account of %v for %v: %s", body["user_id"], body["slug"], answer)
+	for i, body := range t.Accounts {
+		status, sentence, err := c.send(ctx, http.MethodPut, fmt.Sprintf("/data-integrations/%v/api-key", body["slug"]), body)
+		if err != nil || status >= http.StatusMultipleChoices {
+			return refusedPart(fmt.Sprintf("accounts[%d] (%v for %v)", i, body["user_id"], body["slug"]), sentence, err)
 		}
 	}
 	return nil
 }
 
-// client speaks to the handlers as one over the network would.
-type client struct {
-	handler http.Handler
-	token   string
-}
-
-func (c client) send(ctx context.Context, method, path string, body any) (status int, answer string) {
-	text, err := json.Marshal(body)
+func refusedPart(part, sentence string, err error) error {
 	if err != nil {
-		return http.StatusBadRequest, err.Error()
+		return fmt.Errorf("%s: %w", part, err)
 	}
-	r := httptest.NewRequestWithContext(ctx, method, path, bytes.NewReader(text))
-	r.Header.Set("Authorization", "Bearer "+c.token)
-	w := httptest.NewRecorder()
-	c.handler.ServeHTTP(w, r)
-	return w.Code, w.Body.String()
+	return fmt.Errorf("%s: %s", part, sentence)
 }
 
 // fixedKeys lets the fixed API keys of a seed stand for the tokens behind them.
@@ -208,8 +185,8 @@ func fixedKeys(tokens map[string]string, h http.Handler) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if sent := r.Header.Values("Authorization"); len(sent) == 1 {
-			if token, ok := tokens[strings.TrimPrefix(sent[0], "Bearer ")]; ok {
-				r.Header.Set("Authorization", "Bearer "+token)
+			if text, ok := strings.CutPrefix(sent[0], "Bearer "); ok && tokens[text] != "" {
+				r.Header.Set("Authorization", "Bearer "+tokens[text])
 			}
 		}
 		h.ServeHTTP(w, r)

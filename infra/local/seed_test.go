@@ -1,14 +1,13 @@
 package main
 
 import (
-	"context"
-	"io"
-	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"keyvend/pkg/operator"
 )
 
 const exampleSeed = "seed.example.json"
@@ -51,23 +50,122 @@ func TestFixedKeysAreOfTheirOwnTenantAlone(t *testing.T) {
 	}
 }
 
-func TestBadSeedIsRefusedWithTheFileNamed(t *testing.T) {
-	for _, text := range []string{
-		`{`, `{"tenant":[]}`, `{"tenants":[{"name":""}]}`, `{"tenants":[{"name":"a"},{"name":"a"}]}`,
-		`{"tenants":[{"name":"a","api_keys":[{"key":"short","scopes":["vend"]}]}]}`,
-		`{"tenants":[{"name":"a","api_keys":[{"key":"sk_test_a","scopes":["all"]}]}]}`,
-		`{"tenants":[{"name":"a","integrations":[{"provider":"nobody"}]}]}`,
-		`{"tenants":[{"name":"a","accounts":[{"slug":"openai","user_id":"u","secret":"sk-canary-x"}]}]}`,
+func TestBadSeedIsRefusedBeforeAnythingIsMade(t *testing.T) {
+	tenant := func(parts string) string { return `{"tenants":[{"name":"a",` + parts + `}]}` }
+	const rule = "begins with sk_, has 8 or more characters"
+	for text, words := range map[string][]string{
+		`{`:                         {"ends too early"},
+		``:                          {"ends too early"},
+		"{\n\"tenants\" 1}":         {"line 2 is not JSON"},
+		`{"tenants":{}}`:            {"tenants cannot be a JSON object"},
+		`{"tenant":[]}`:             {`unknown field "tenant"`},
+		`{"tenants":[]} {}`:         {"goes on behind the end", "line 1"},
+		"{\"tenants\":[]}\nx":       {"goes on behind the end", "line 2"},
+		`{"tenants":[{"name":""}]}`: {"tenants[0].name is missing"},
+		`{"tenants":[{"name":"a"},{"name":"a"}]}`:                                                          {`two tenants are named "a"`},
+		tenant(`"api_keys":[{"key":"short","scopes":["vend"]}]`):                                           {`tenant "a"`, "api_keys[0].key", rule},
+		tenant(`"api_keys":[{"key":"sk_shor","scopes":["vend"]}]`):                                         {"api_keys[0].key", rule},
+		tenant(`"api_keys":[{"key":"sk_test a","scopes":["vend"]}]`):                                       {"api_keys[0].key", "no spaces and no commas"},
+		tenant(`"api_keys":[{"key":"sk_test,a","scopes":["vend"]}]`):                                       {"api_keys[0].key", "no spaces and no commas"},
+		tenant(`"api_keys":[{"key":"sk_test_ä","scopes":["vend"]}]`):                                       {"api_keys[0].key", "ASCII"},
+		tenant(`"api_keys":[{"key":"sk_test_a","scopes":["vend"]},{"key":"sk_test_a","scopes":["read"]}]`): {"api_keys[1].key", "once"},
+		tenant(`"api_keys":[{"key":"sk_test_a","scopes":["all"]}]`):                                        {"api_keys[0].scopes", `There is no scope "all"`},
+		tenant(`"api_keys":[{"key":"sk_test_a"}]`):                                                         {"api_keys[0].scopes", "at least one scope"},
+		tenant(`"integrations":[null]`):                                                                    {`tenant "a"`, "integrations[0].provider is missing"},
+		tenant(`"integrations":[{"provider":"open ai"}]`):                                                  {"integrations[0].provider is not a slug"},
+		tenant(`"integrations":[{"provider":7}]`):                                                          {"integrations[0].provider is not a slug"},
+		tenant(`"accounts":[{"user_id":"u","secret":"sk-canary-x"}]`):                                      {`tenant "a"`, "accounts[0].slug is missing"},
+		tenant(`"accounts":[{"slug":"open ai","user_id":"u","secret":"s"}]`):                               {"accounts[0].slug is not a slug"},
+		tenant(`"accounts":[{"slug":"../x","user_id":"u","secret":"s"}]`):                                  {"accounts[0].slug is not a slug"},
+	} {
+		t.Run(text, func(t *testing.T) {
+			path, dir := filepath.Join(t.TempDir(), "seed.json"), filepath.Join(t.TempDir(), "data")
+			put(t, path, text)
+			refused(t, options{dir: dir, seed: path}, append(words, "the seed file "+path)...)
+			if fileExists(dir) {
+				t.Error("the data folder was made")
+			}
+		})
+	}
+	dir, missing := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "none.json")
+	refused(t, options{dir: dir, seed: missing}, "there is no seed file "+missing, "-seed")
+	if fileExists(dir) {
+		t.Error("the data folder was made")
+	}
+}
+
+func TestRefusalOfAPartIsSaidInTheAPIsOwnSentence(t *testing.T) {
+	for text, words := range map[string][]string{
+		`"integrations":[{"provider":"nobody"}]`:                         {`the tenant "a"`, "integrations[0] (nobody)", "catalog"},
+		`"accounts":[{"slug":"openai","user_id":"u","secret":"sk-can"}]`: {"accounts[0] (u for openai)"},
+		`"accounts":[{"slug":"openai"}]`:                                 {"accounts[0]"},
 	} {
 		path := filepath.Join(t.TempDir(), "seed.json")
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
+		put(t, path, `{"tenants":[{"name":"a",`+text+`}]}`)
+		said := refused(t, options{dir: filepath.Join(t.TempDir(), "data"), seed: path}, words...)
+		if strings.HasSuffix(said, ": ") || strings.Contains(said, "sk-can") {
+			t.Error(said)
 		}
-		err := run(context.Background(), options{
-			addr: "127.0.0.1:0", dir: t.TempDir(), seed: path, log: slog.New(slog.DiscardHandler),
-		}, io.Discard)
-		if err == nil || !strings.Contains(err.Error(), "seed") {
-			t.Errorf("%s: %v", text, err)
+	}
+}
+
+func TestStartsThatFailWhileSeedingLeaveOneTenantAndOneKeyOfEach(t *testing.T) {
+	dir, path := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "seed.json")
+	const seed = `{"tenants":[{"name":"a","api_keys":[{"key":"sk_test_a","scopes":["vend"]}],"integrations":[{"provider":"%"}]}]}`
+	put(t, path, strings.ReplaceAll(seed, "%", "nobody"))
+	for range 3 {
+		refused(t, options{dir: dir, seed: path})
+	}
+	put(t, path, strings.ReplaceAll(seed, "%", "openai"))
+	startWith(t, options{dir: dir, seed: path})
+	socket := filepath.Join(dir, socketFile)
+	tenants := ask(t, socket, operator.Request{Action: operator.ListTenants}).Tenants
+	if len(tenants) != 2 {
+		t.Fatalf("%+v", tenants)
+	}
+	for _, tenant := range tenants {
+		if keys := ask(t, socket, operator.Request{Action: operator.ListAPIKeys, Tenant: tenant.ID}).APIKeys; len(keys) != 2 {
+			t.Errorf("%s: %+v", tenant.Name, keys)
 		}
+	}
+}
+
+func TestTextOfAFixedKeyIsKeptNowhere(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	stop := startWith(t, options{dir: dir, seed: exampleSeed})
+	status, text := send(t, dir, "GET", "/keyvend/api_keys", "", bearer("sk_test_acme_dashboard"))
+	if status != http.StatusOK || !strings.Contains(text, `"seed 1"`) || !strings.Contains(text, `"seed 2"`) || strings.Contains(text, "sk_test") {
+		t.Error(status, text)
+	}
+	stop()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		if strings.Contains(get(t, filepath.Join(dir, entry.Name())), "sk_test_acme") {
+			t.Errorf("%s holds it", entry.Name())
+		}
+	}
+}
+
+func TestFixedKeyNeedsItsScheme(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	startWith(t, options{dir: dir, seed: exampleSeed})
+	for _, header := range []string{"sk_test_acme", "bearer sk_test_acme", "Bearer  sk_test_acme", "Basic sk_test_acme", "Bearer Bearer sk_test_acme"} {
+		status, _ := send(t, dir, "GET", "/data-integrations", "", func(r *http.Request) { r.Header.Set("Authorization", header) })
+		if status != http.StatusUnauthorized {
+			t.Errorf("%q is answered %d", header, status)
+		}
+	}
+}
+
+func TestSeededThatIsDamagedIsRefused(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	startWith(t, options{dir: dir, seed: exampleSeed})()
+	path := filepath.Join(dir, seededFile)
+	for _, text := range []string{"", "{", "null", "[]", `{"Acme test":null}`, `{"Acme test":{}}`, `{"Acme test":{"id":"x","tokens":{"sk_test_acme vend":"y"}}}`} {
+		put(t, path, text)
+		refused(t, options{dir: dir, seed: exampleSeed}, path, "is damaged", "delete it", "stay")
 	}
 }
