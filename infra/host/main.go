@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"keyvend/infra/host/stack"
 )
@@ -32,6 +33,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 	flags := flag.NewFlagSet("host", flag.ContinueOnError)
 	flags.SetOutput(log)
 	addr := flags.String("addr", "127.0.0.1:8788", "`address` to listen on")
+	invoke := flags.String("invoke", "", "`address` for Lambda's Invoke API, which asks nobody for permission; none serves none")
 	build := flags.Bool("build", true, "compile the functions first")
 	c := stack.Config{Schedules: true, Log: log}
 	flags.StringVar(&c.Template, "template", "template.yaml", "the template `file`")
@@ -58,15 +60,35 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 		return err
 	}
 	defer s.Close()
+	said := fmt.Sprintf("table %s  key %s", s.TableName(), s.KeyARN())
+	if *invoke != "" {
+		url, err := serveInvoker(ctx, *invoke, s)
+		if err != nil {
+			return err
+		}
+		said += "  invoke " + url
+	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", *addr)
 	if err != nil {
 		return err
 	}
-	_, _ = fmt.Fprintf(out, "http://%s  table %s  key %s\n", listener.Addr(), s.TableName(), s.KeyARN())
+	_, _ = fmt.Fprintf(out, "http://%s  %s\n", listener.Addr(), said)
 	server := s.Server()
 	context.AfterFunc(ctx, func() { _ = server.Close() })
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
+}
+
+// serveInvoker serves the Invoke API beside until ctx ends, and returns its URL.
+func serveInvoker(ctx context.Context, addr string, s *stack.Stack) (string, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return "", err
+	}
+	server := &http.Server{Handler: s.Invoker(), ReadHeaderTimeout: time.Minute}
+	context.AfterFunc(ctx, func() { _ = server.Close() })
+	go func() { _ = server.Serve(listener) }() // ends with ctx
+	return "http://" + listener.Addr().String(), nil
 }
