@@ -44,7 +44,7 @@ func readSeed(path string) (seed, error) {
 	if path == "" {
 		return s, nil
 	}
-	text, err := os.ReadFile(path) //nolint:gosec // the user names it
+	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, fmt.Errorf("there is no seed file %s: check the path behind -seed", path)
 	}

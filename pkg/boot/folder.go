@@ -11,7 +11,7 @@ import (
 
 	"keyvend/pkg/seal"
 	"keyvend/pkg/seal/localkey"
-	"keyvend/pkg/store"
+	"keyvend/pkg/table"
 	"keyvend/pkg/table/bolt"
 	"keyvend/pkg/tenant"
 )
@@ -41,33 +41,40 @@ func reason(err error) string {
 	return err.Error()
 }
 
-func openTable(path string) (*bolt.Table, error) {
+// openTable opens the database at path and the feed of its changes.
+func openTable(path string) (*bolt.Table, table.Feed, error) {
 	opened, err := bolt.Open(path)
-	switch {
-	case errors.Is(err, bolt.ErrDamaged):
-		return nil, refuse(err, "the database %s is damaged, or not keyvend's. Move it away, or restore it from a copy", path)
-	case err != nil && !errors.Is(err, bolt.ErrInUse):
-		return nil, refuse(err, "the database %s cannot be opened: %s. Mend that, or choose another folder with -data", path, reason(err))
+	if err != nil {
+		return nil, nil, databaseRefusal(path, err)
 	}
-	return opened, err
+	changes, err := opened.Feed(context.Background())
+	if err != nil {
+		return nil, nil, errors.Join(databaseRefusal(path, err), opened.Close())
+	}
+	return opened, changes, nil
+}
+
+func databaseRefusal(path string, err error) error {
+	switch {
+	case errors.Is(err, bolt.ErrInUse):
+		return err
+	case errors.Is(err, bolt.ErrDamaged), errors.Is(err, table.ErrCorrupt):
+		return refuse(err, "the database %s is damaged, or not keyvend's. Move it away, or restore it from a copy", path)
+	}
+	return refuse(err, "the database %s cannot be opened: %s. Mend that, or choose another folder with -data", path, reason(err))
 }
 
 func openAudit(path string) (*os.File, error) {
-	lines, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600) //nolint:gosec // in the folder that the caller chose
+	lines, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, refuse(err, "the audit log %s cannot be written: %s. Mend that, or choose another folder with -data", path, reason(err))
 	}
 	return lines, nil
 }
 
-// openMasterKey opens the master key, and makes one for a database that holds
-// no tenant yet: to any other a new key would be of no use.
-func openMasterKey(path string, rows *store.Store) (*localkey.Key, error) {
-	ctx := context.Background()
-	tenants, err := rows.Tenants(ctx)
-	if err != nil {
-		return nil, refuse(err, "the tenants in the database beside %s cannot be read. Restore the data folder from a copy, or choose another with -data", path)
-	}
+// openMasterKey opens the master key, and makes one where there are no tenants
+// yet: to those that there are a new key would be of no use.
+func openMasterKey(path string, tenants []*tenant.Tenant) (*localkey.Key, error) {
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) && len(tenants) > 0 {
 		return nil, refuse(err, "the master key %s is not there, and the data beside it was sealed with it: put the old one back, or choose another folder with -data", path)
 	}
@@ -75,7 +82,7 @@ func openMasterKey(path string, rows *store.Store) (*localkey.Key, error) {
 	if err != nil {
 		return nil, masterKeyRefusal(path, err)
 	}
-	if err := fits(ctx, master, tenants); err != nil {
+	if err := fits(context.Background(), master, tenants); err != nil {
 		return nil, refuse(err, "the master key %s is not the one that the data was sealed with: put the old one back, or choose another folder with -data", path)
 	}
 	return master, nil

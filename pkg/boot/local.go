@@ -35,15 +35,16 @@ const (
 // bolt.ErrInUse while another process has it open; other errors say what is
 // wrong with the folder and what to do.
 func OpenLocal(dir string, log *slog.Logger) (*Local, error) {
-	opened, err := openTable(filepath.Join(dir, databaseFile))
+	database := filepath.Join(dir, databaseFile)
+	opened, changes, err := openTable(database)
 	if err != nil {
 		return nil, err
 	}
-	changes, err := opened.Feed(context.Background())
+	tenants, err := (&store.Store{Table: opened}).Tenants(context.Background())
 	if err != nil {
-		return nil, errors.Join(err, opened.Close())
+		return nil, errors.Join(databaseRefusal(database, err), opened.Close())
 	}
-	master, err := openMasterKey(filepath.Join(dir, masterKeyFile), &store.Store{Table: opened})
+	master, err := openMasterKey(filepath.Join(dir, masterKeyFile), tenants)
 	if err != nil {
 		return nil, errors.Join(err, opened.Close())
 	}

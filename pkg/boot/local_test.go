@@ -15,15 +15,20 @@ import (
 )
 
 // used is a data folder with a tenant in it.
-func used(t *testing.T) string {
+func used(t *testing.T) string { return usedBy(t, 1) }
+
+// usedBy is a data folder with so many tenants in it.
+func usedBy(t *testing.T, n int) string {
 	t.Helper()
 	dir := t.TempDir()
 	app, err := OpenLocal(dir, quiet())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := app.Tenants()(context.Background(), operator.Request{Action: operator.CreateTenant, Name: "demo"}); err != nil {
-		t.Fatal(err)
+	for range n {
+		if _, err := app.Tenants()(context.Background(), operator.Request{Action: operator.CreateTenant, Name: "demo"}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := app.Close(); err != nil {
 		t.Fatal(err)
@@ -123,5 +128,35 @@ func TestWhatIsWrongWithALocalFolderIsSaidWithTheNextStep(t *testing.T) {
 				t.Errorf("%v is not %v", err, c.is)
 			}
 		})
+	}
+}
+
+func TestADatabaseWithAPageOfNonsenseIsRefusedOrNotRead(t *testing.T) {
+	whole := usedBy(t, 40)
+	content, err := os.ReadFile(filepath.Join(whole, databaseFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := os.ReadFile(filepath.Join(whole, masterKeyFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := 0; at < len(content); at += 4096 {
+		for _, filling := range []byte{0x00, 0xff} {
+			dir := t.TempDir()
+			spoiled := bytes.Clone(content)
+			copy(spoiled[at:], bytes.Repeat([]byte{filling}, 4096))
+			if err := errors.Join(os.WriteFile(filepath.Join(dir, databaseFile), spoiled, 0o600), os.WriteFile(filepath.Join(dir, masterKeyFile), key, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			app, err := OpenLocal(dir, quiet())
+			if err == nil { // a page that nothing uses, or that is not read yet
+				_ = app.Close()
+				continue
+			}
+			if !strings.Contains(err.Error(), databaseFile+" is damaged") && !strings.Contains(err.Error(), "is not the one that the data was sealed with") {
+				t.Errorf("page %d: %v", at/4096, err)
+			}
+		}
 	}
 }

@@ -185,7 +185,7 @@ func (t *Table) view(ctx context.Context, read func(*bbolt.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%w: %w", table.ErrUnavailable, err)
 	}
-	return unavailable(t.db.View(read))
+	return unavailable(guarded(func() error { return t.db.View(read) }))
 }
 
 // unavailable wraps errors of the file itself: the port has no other name for

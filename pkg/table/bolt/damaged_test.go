@@ -69,3 +69,34 @@ func TestWhatIsNoFileOfThisPackageIsRefusedAsDamaged(t *testing.T) {
 		}
 	}
 }
+
+func TestAPageOfNonsenseIsAnErrorAndNeverAPanic(t *testing.T) {
+	whole := written(t)
+	for at := 0; at < len(whole); at += 4096 {
+		for _, filling := range []byte{0, 0xff} {
+			path := filepath.Join(t.TempDir(), "table.db")
+			spoiled := bytes.Clone(whole)
+			copy(spoiled[at:], bytes.Repeat([]byte{filling}, 4096))
+			if err := os.WriteFile(path, spoiled, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			tb, err := bolt.Open(path)
+			if err != nil {
+				if !errors.Is(err, bolt.ErrDamaged) {
+					t.Errorf("page %d: %v", at/4096, err)
+				}
+				continue
+			}
+			item := table.Item{Key: table.Key{PK: "p", SK: "s05"}, Revision: 2, Doc: []byte("x")}
+			_, getErr := tb.Get(t.Context(), item.Key)
+			_, queryErr := tb.Query(t.Context(), table.Query{PK: "p", Limit: 100})
+			writeErr := tb.Write(t.Context(), table.Put(item, table.Present))
+			for _, err := range []error{getErr, queryErr, writeErr} {
+				if err != nil && !errors.Is(err, table.ErrCorrupt) && !errors.Is(err, table.ErrUnavailable) && !errors.Is(err, table.ErrCondition) {
+					t.Errorf("page %d: %v", at/4096, err)
+				}
+			}
+			_ = tb.Close()
+		}
+	}
+}

@@ -9,6 +9,8 @@ import (
 
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
+
+	"keyvend/pkg/table"
 )
 
 // open opens and prepares a file. bbolt maps it into memory and trusts what it
@@ -28,7 +30,7 @@ func open(path string, prepare func(*bbolt.Tx) error) (db *bbolt.DB, err error) 
 		Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType,
 		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
 			var err error
-			file, err = os.OpenFile(name, flag, mode) //nolint:gosec // the path is the caller's to choose
+			file, err = os.OpenFile(name, flag, mode)
 			return file, err
 		},
 	})
@@ -61,4 +63,15 @@ func complete(db *bbolt.DB, file *os.File) error {
 		}
 		return nil
 	})
+}
+
+// guarded does what uses the file. Of a page that it cannot read bbolt panics,
+// after it has rolled back; here that is table.ErrCorrupt.
+func guarded(do func() error) (err error) {
+	defer func() {
+		if found := recover(); found != nil {
+			err = fmt.Errorf("%w: %v", table.ErrCorrupt, found)
+		}
+	}()
+	return do()
 }

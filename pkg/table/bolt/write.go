@@ -84,19 +84,8 @@ func (t *Table) gather(first *write) []*write {
 // been about a neighbour's write that is not: so all are told.
 func (t *Table) commit(group []*write) {
 	results := make([]error, len(group))
-	err := t.db.Update(func(tx *bbolt.Tx) error {
-		s := t.session(tx)
-		for i, w := range group {
-			if err := w.ctx.Err(); err != nil {
-				results[i] = fmt.Errorf("%w: %w", table.ErrUnavailable, err)
-				continue
-			}
-			var fatal error
-			if results[i], fatal = w.do(s); fatal != nil {
-				return fatal
-			}
-		}
-		return nil
+	err := guarded(func() error {
+		return t.db.Update(func(tx *bbolt.Tx) error { return t.session(tx).performAll(group, results) })
 	})
 	for i, w := range group {
 		if err != nil {
@@ -114,6 +103,21 @@ type session struct {
 	items  *bbolt.Bucket
 	expiry *bbolt.Bucket
 	feed   *bbolt.Bucket // nil when there is none
+}
+
+// performAll does the writes of a group. An error is one of the file, and ends it.
+func (s *session) performAll(group []*write, results []error) error {
+	for i, w := range group {
+		if err := w.ctx.Err(); err != nil {
+			results[i] = fmt.Errorf("%w: %w", table.ErrUnavailable, err)
+			continue
+		}
+		var fatal error
+		if results[i], fatal = w.do(s); fatal != nil {
+			return fatal
+		}
+	}
+	return nil
 }
 
 func (t *Table) session(tx *bbolt.Tx) *session {
