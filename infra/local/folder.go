@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"runtime"
 	"strings"
@@ -51,6 +52,10 @@ func reason(err error) string {
 	var number syscall.Errno
 	if errors.As(err, &number) {
 		return number.Error()
+	}
+	var network *net.OpError
+	if errors.As(err, &network) {
+		return network.Err.Error()
 	}
 	return err.Error()
 }

@@ -100,6 +100,14 @@ func TestEmptyFlagsAreRefused(t *testing.T) {
 	}
 }
 
+func TestAddressThatCannotBeIsRefusedInASentence(t *testing.T) {
+	for _, addr := range []string{"8787", "127.0.0.1", "127.0.0.1:port", "192.0.2.1:1"} {
+		if said := refused(t, options{dir: t.TempDir(), addr: addr}, addr, "HOST:PORT"); strings.Contains(said, "listen tcp") {
+			t.Error(said)
+		}
+	}
+}
+
 func TestFolderThatEverybodyCanWriteToIsRefused(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "it's mine")
 	if err := os.Mkdir(dir, 0o700); err != nil {

@@ -117,7 +117,7 @@ func listen(ctx context.Context, addr string) (net.Listener, error) {
 		return nil, fmt.Errorf("the address %s is taken by another program. Choose another with -addr", addr)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot listen on %s: %w. Give -addr as HOST:PORT", addr, err)
+		return nil, fmt.Errorf("cannot listen on %s: %s. Give -addr as HOST:PORT, with a host of this machine", addr, reason(err))
 	}
 	return l, nil
 }

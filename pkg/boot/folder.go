@@ -96,7 +96,7 @@ func masterKeyRefusal(path string, err error) error {
 	case failed == nil && !info.Mode().IsRegular():
 		return refuse(err, "the master key %s is not a file. Move it away and put the old one back, or choose another folder with -data", path)
 	case errors.Is(err, localkey.ErrPermissions):
-		return refuse(err, "the master key %s can be read by others than you: run `chmod 600 %[1]s`, and think about who has read it", path)
+		return refuse(err, "the master key %s can be read by others than you: run `chmod 600 %[1]q`, and think about who has read it", path)
 	case errors.Is(err, localkey.ErrSize):
 		return refuse(err, "the master key %s is damaged, for it does not hold 32 bytes. Put the old one back, or choose another folder with -data", path)
 	}
