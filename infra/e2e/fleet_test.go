@@ -34,7 +34,8 @@ type fleetConfig struct {
 	// dynamoDB and kms are the endpoints that the functions get; "" are the
 	// emulators' own.
 	dynamoDB, kms string
-	environments  int // of each function at most; 0 is 2
+	environments  int  // of each function at most; 0 is 2
+	silent        bool // nobody reads the table's stream
 }
 
 var tables atomic.Int32
@@ -56,6 +57,7 @@ func deploy(t *testing.T, c fleetConfig) *fleet {
 		DynamoDB:     c.dynamoDB,
 		KMS:          c.kms,
 		Environments: c.environments,
+		Silent:       c.silent,
 		Log:          f.out,
 	})
 	if err != nil {
@@ -206,7 +208,7 @@ func TestAKilledEnvironmentLosesNothingThatItAnswered(t *testing.T) {
 func TestAVendIsOneReadAndNoKMSCallOnceItsTenantIsKnown(t *testing.T) {
 	t.Parallel()
 	dynamoDB, kms := testbed.NewEndpoint(t, testbed.DynamoDB(t)), testbed.NewEndpoint(t, testbed.KMS(t))
-	f := deploy(t, fleetConfig{dynamoDB: dynamoDB.URL, kms: kms.URL, environments: 1})
+	f := deploy(t, fleetConfig{dynamoDB: dynamoDB.URL, kms: kms.URL, environments: 1, silent: true})
 	shop := f.target().newShop(t)
 	shop.register("openai")
 	alone, inOrganization := newSecret(), newSecret()

@@ -14,12 +14,14 @@ import (
 
 	"keyvend/pkg/audit"
 	"keyvend/pkg/boot"
+	"keyvend/pkg/feed"
 	"keyvend/pkg/ident"
 	"keyvend/pkg/seal"
 	"keyvend/pkg/seal/localkey"
 	"keyvend/pkg/serve"
 	"keyvend/pkg/table"
 	"keyvend/pkg/table/bolt"
+	"keyvend/pkg/vault"
 )
 
 // inProcess serves the handlers from this process, over the embedded table and
@@ -42,6 +44,10 @@ func inProcessApp(t *testing.T, clock ident.Clock) (*target, *boot.App) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	changes, err := opened.Feed(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	out := &lines{}
 	journal := &journal{Table: opened}
 	app := boot.New(boot.Parts{
@@ -51,16 +57,22 @@ func inProcessApp(t *testing.T, clock ident.Clock) (*target, *boot.App) {
 		Audit:   audit.NewWriter(out),
 		Log:     slog.New(slog.NewJSONHandler(out, nil)),
 		Clock:   clock,
+		InOrder: true,
 	})
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
+	ended, followed := make(chan error, 1), make(chan struct{})
 	go func() { ended <- serve.Serve(ctx, listener, app.Whole()) }()
+	go func() {
+		defer close(followed)
+		app.Outbox(deaf{}, &asideWriter{out}).Follow(ctx, changes)
+	}()
 	stop := sync.OnceFunc(func() {
 		cancel()
+		<-followed
 		if err := errors.Join(<-ended, opened.Close()); err != nil {
 			t.Errorf("stop: %v", err)
 		}
@@ -74,6 +86,23 @@ func inProcessApp(t *testing.T, clock ident.Clock) (*target, *boot.App) {
 		written: func(testing.TB) []byte { return out.Bytes() },
 		stop:    stop,
 	}, app
+}
+
+// deaf is a bus to which nobody listens.
+type deaf struct{}
+
+// Put implements vault.Bus.
+func (deaf) Put(_ context.Context, events []vault.StoredEvent) []error {
+	return make([]error, len(events))
+}
+
+// asideWriter writes what is set aside to where the log is written.
+type asideWriter struct{ out *lines }
+
+// SetAside implements feed.Aside.
+func (a *asideWriter) SetAside(_ context.Context, p feed.Poison) error {
+	_, err := fmt.Fprintf(a.out, "set aside: %+v\n", p)
+	return err
 }
 
 // journal is a table that remembers which rows were written.

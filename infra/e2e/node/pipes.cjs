@@ -227,10 +227,38 @@ async function removal() {
   await fails(workos.pipes.createDataIntegrationCredential({ slug: 'openai', userId: 'cy' }), NotFoundException, 404, 'not_found');
 }
 
+// events awaits what the functions above have done to a user, oldest first.
+async function events() {
+  const names = ['connected', 'disconnected', 'reauthorization_needed', 'rotated', 'recovered'].map((n) => `pipes.connected_account.${n}`);
+  let told = [];
+  for (const end = Date.now() + 60_000; told.length < 2 && Date.now() < end; await new Promise((r) => setTimeout(r, 100))) {
+    const list = await workos.events.listEvents({ events: names, order: 'asc', limit: 100, rangeStart: new Date(Date.now() - 3600_000).toISOString() });
+    assert.equal(list.object, 'list');
+    told = list.data.filter((e) => e.data.userId === 'cy' || e.data.user_id === 'cy');
+  }
+  const connected = told.find((e) => e.event === 'pipes.connected_account.connected');
+  assert.match(connected.id, new RegExp(`^event_${ulid}$`));
+  assert.match(connected.data.id, accountId);
+  assert.equal(connected.data.providerSlug, 'openai');
+  assert.equal(connected.data.state, 'connected');
+  assert.equal(connected.context.actor.source, 'api');
+  isTimestamp(connected.createdAt);
+  assert.doesNotMatch(JSON.stringify(told), /canary/);
+
+  const first = await workos.events.listEvents({ events: names, order: 'asc', limit: 1 });
+  const second = await workos.events.listEvents({ events: names, order: 'asc', limit: 1, after: first.listMetadata.after });
+  assert.ok(second.data[0].id > first.data[0].id);
+  const none = await workos.events.listEvents({ events: ['dsync.user.created'] });
+  assert.deepEqual(none.data, []);
+  await fails(workos.events.listEvents({ events: names, rangeStart: 'yesterday' }), UnprocessableEntityException, 422);
+}
+
 (async () => {
   await integrations();
   await accounts();
   await errors();
+  await workos.pipes.updateDataIntegrationApiKey({ slug: 'openai', userId: 'cy', secret: newSecret() });
+  await events();
   await removal();
 })().catch((error) => {
   console.error(error);

@@ -37,6 +37,9 @@ var streamActions = []string{"dynamodb:DescribeStream", "dynamodb:GetRecords", "
 
 // follow starts the event source mappings of a function.
 func (s *Stack) follow(ctx context.Context, f *function, role []iam.Statement) error {
+	if s.config.Silent {
+		return nil
+	}
 	for _, stream := range f.Streams {
 		for _, action := range streamActions {
 			if !iam.Allowed(role, iam.Call{Principal: roleARN(f.Role), Action: action, Resource: stream.Stream}) {

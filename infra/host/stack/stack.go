@@ -45,6 +45,7 @@ type Config struct {
 	Environment  map[string]string // variables of every function over the template's
 	Environments int               // at most, for each function; 0 is 2
 	Schedules    bool              // run the template's schedules; Tick works either way
+	Silent       bool              // leave the table's stream unread
 	Log          io.Writer         // stdout and stderr of all functions; nil is nowhere
 
 	// Before and After are called around each call that a function makes to
