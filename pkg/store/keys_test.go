@@ -4,10 +4,12 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
 	"keyvend/pkg/account"
+	"keyvend/pkg/event"
 	"keyvend/pkg/ident"
 	"keyvend/pkg/table"
 )
@@ -46,6 +48,8 @@ func FuzzTableKeys(f *testing.F) {
 			"account": key1, "integration": integrationKey(tenant, slug1), "organization": organizationKey(tenant, org1),
 			"override": overrideKey(tenant, org1, slug1), "tenant": tenantKey(tenant), "settings": settingsKey(tenant),
 			"api key": apiKeyKey(tenant, user1), "seal blob": sealBlobKey(tenant, 1), "job": jobKey(user1),
+			"event":  eventKey(tenant, "event_1", time.Unix(0, 0)),
+			"remark": remarkKey(tenant, event.Event{ID: "event_1", Data: event.Data{Failure: &event.Failure{UserID: user1}}}),
 		} {
 			if other, taken := kinds[k]; taken {
 				t.Errorf("%s and %s lie at %v", name, other, k)
@@ -108,6 +112,7 @@ func TestEachKindOfRowHasTheLetterThatIAMKnowsItBy(t *testing.T) {
 	for letter, k := range map[string]table.Key{
 		"T#": tenantKey("x"), "F#": settingsKey("x"), "P#": sealBlobKey("x", 7), "K#": apiKeyKey("x", "y"),
 		"I#": integrationKey("x", "y"), "U#": accountKey("x", "y", account.User("z", "")), "J#": jobKey("x"),
+		"E#": eventKey("x", "event_1", time.Unix(0, 0)), "R#": remarkKey("x", event.Event{ID: "event_1"}),
 		"O#": organizationKey("x", "y"),
 	} {
 		if !strings.HasPrefix(k.PK, letter) {
