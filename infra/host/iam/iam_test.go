@@ -73,8 +73,10 @@ func TestTheProxyPassesOnWhatTheRoleAllowsAndNothingElse(t *testing.T) {
 	}
 	key := map[string]any{"Effect": "Allow", "Action": "kms:Decrypt", "Resource": "*", "Principal": map[string]any{"AWS": []any{"arn:role"}},
 		"Condition": map[string]any{"StringEquals": map[string]any{"kms:EncryptionContext:purpose": []any{"seal"}}}}
-	p := NewProxy(Config{Principal: "arn:role", Role: statements(t, own("A#*", "B#*")), Key: statements(t, key),
-		Resources: Resources{Table: table, Key: "arn:key"}, DynamoDB: u, KMS: u})
+	tell := map[string]any{"Effect": "Allow", "Action": []any{"events:PutEvents", "sqs:SendMessage"}, "Resource": []any{"arn:bus/mine", "arn:sqs:mine"}}
+	p := NewProxy(Config{Principal: "arn:role", Role: statements(t, own("A#*", "B#*"), tell), Key: statements(t, key),
+		Resources: Resources{Table: table, Key: "arn:key", Bus: "arn:bus/mine", Queue: "arn:sqs:mine"}, DynamoDB: u, KMS: u,
+		Other: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached++ })})
 	const ddb = "DynamoDB_20120810."
 	refused := 0
 	for _, c := range []struct {
@@ -100,6 +102,14 @@ func TestTheProxyPassesOnWhatTheRoleAllowsAndNothingElse(t *testing.T) {
 		{ddb + "ExecuteStatement", `{"Statement":"SELECT * FROM t"}`, false},
 		{ddb + "GetItem", `not json`, false},
 		{ddb + "GetItem", `{}`, false},
+		{"AWSEvents.PutEvents", `{"Entries":[{"EventBusName":"mine"},{"EventBusName":"mine"}]}`, true},
+		{"AWSEvents.PutEvents", `{"Entries":[{"EventBusName":"mine"},{"EventBusName":"other"}]}`, false},
+		{"AWSEvents.PutEvents", `{"Entries":[{}]}`, false},
+		{"AWSEvents.PutEvents", `{}`, false},
+		{"AWSEvents.PutRule", `{"Entries":[{"EventBusName":"mine"}]}`, false},
+		{"AmazonSQS.SendMessage", `{"QueueUrl":"https://sqs/1/mine"}`, true},
+		{"AmazonSQS.SendMessage", `{"QueueUrl":"https://sqs/1/other"}`, false},
+		{"AmazonSQS.ReceiveMessage", `{"QueueUrl":"https://sqs/1/mine"}`, false},
 		{"TrentService.Decrypt", `{"EncryptionContext":{"purpose":"seal"}}`, true},
 		{"TrentService.Decrypt", `{"EncryptionContext":{"purpose":"ingest"}}`, false},
 		{"TrentService.Decrypt", `{}`, false},
