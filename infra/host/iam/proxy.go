@@ -179,7 +179,7 @@ func (p *Proxy) busCalls(operation string, body []byte) ([]Call, error) {
 }
 
 func (p *Proxy) queueCalls(operation string, body []byte) ([]Call, error) {
-	var in struct{ QueueUrl string } //nolint:revive // the service's spelling
+	var in struct{ QueueUrl string }
 	if err := json.Unmarshal(body, &in); err != nil {
 		return nil, err
 	}

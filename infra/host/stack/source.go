@@ -125,8 +125,9 @@ func (s *source) try(ctx context.Context, batch []json.RawMessage) (left []json.
 	if !s.ReportsFailures {
 		return nil, nil
 	}
-	if json.Unmarshal(answer, &out) != nil {
-		return batch, nil // as Lambda takes it
+	unreadable := json.Unmarshal(answer, &out) != nil
+	if unreadable { // as Lambda takes it
+		return batch, nil
 	}
 	lowest := len(batch)
 	for _, item := range out.Items {

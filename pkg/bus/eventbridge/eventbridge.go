@@ -66,8 +66,7 @@ func (b *Bus) Put(ctx context.Context, events []vault.StoredEvent) []error {
 	entries := make([]types.PutEventsRequestEntry, len(events))
 	var fit []int // places of those that can be sent
 	for i, e := range events {
-		size := 0
-		if entries[i], size, errs[i] = b.entry(e); errs[i] == nil && size > maxBytes {
+		if entries[i], errs[i] = b.entry(e); errs[i] == nil && sizeOf(entries[i]) > maxBytes {
 			errs[i] = errTooLarge
 		}
 		if errs[i] == nil {
@@ -136,10 +135,10 @@ func result(results []types.PutEventsResultEntry, n int) error {
 	}
 }
 
-func (b *Bus) entry(e vault.StoredEvent) (entry types.PutEventsRequestEntry, size int, err error) {
+func (b *Bus) entry(e vault.StoredEvent) (entry types.PutEventsRequestEntry, err error) {
 	detail, err := json.Marshal(e.Event)
 	if err != nil {
-		return entry, 0, fmt.Errorf("eventbridge: %w", err)
+		return entry, fmt.Errorf("eventbridge: %w", err)
 	}
 	entry = types.PutEventsRequestEntry{
 		EventBusName: &b.name,
@@ -151,7 +150,7 @@ func (b *Bus) entry(e vault.StoredEvent) (entry types.PutEventsRequestEntry, siz
 	if at, ok := event.Time(e.Event.ID); ok {
 		entry.Time = &at
 	}
-	return entry, sizeOf(entry), nil
+	return entry, nil
 }
 
 // sizeOf is an entry's size as the service counts it.
