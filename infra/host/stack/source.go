@@ -119,21 +119,26 @@ func (s *source) try(ctx context.Context, batch []json.RawMessage) (left []json.
 		_, _ = fmt.Fprintf(s.log, "event source: %v\n", err)
 		return batch, err
 	}
-	var out struct {
-		Items []struct{ ItemIdentifier string } `json:"batchItemFailures"`
-	}
 	if !s.ReportsFailures {
 		return nil, nil
 	}
-	unreadable := json.Unmarshal(answer, &out) != nil
-	if unreadable { // as Lambda takes it
-		return batch, nil
+	return batch[lowest(batch, answer):], nil
+}
+
+// lowest is the first place in batch that the function's answer wants again. An
+// answer that is none wants all of it.
+func lowest(batch []json.RawMessage, answer []byte) int {
+	var out struct {
+		Items []struct{ ItemIdentifier string } `json:"batchItemFailures"`
 	}
-	lowest := len(batch)
+	if json.Unmarshal(answer, &out) != nil {
+		return 0
+	}
+	first := len(batch)
 	for _, item := range out.Items {
-		lowest = min(lowest, place(batch, item.ItemIdentifier))
+		first = min(first, place(batch, item.ItemIdentifier))
 	}
-	return batch[lowest:], nil
+	return first
 }
 
 // place is where in batch a sequence number is; one that is not there stands
