@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -156,11 +155,9 @@ func badValues(t *testing.T, k *target) {
 		{"PUT", connected("ada", "openai", ""), `{"state":"gone"}`, "state"},
 	} {
 		a := quickly(t, func() answer { return shop.do(r.method, r.path, r.body) })
-		var body struct {
-			Errors []struct{ Code, Field string }
-		}
-		_ = json.Unmarshal(a.body, &body)
-		if a.status != 422 || a.text("code") != "unprocessable_entity" || len(body.Errors) == 0 || body.Errors[0].Field != r.field || body.Errors[0].Code == "" {
+		// The message alone says it: of a 422 with errors the Node client would show
+		// their codes in its place.
+		if a.status != 422 || a.text("code") != "unprocessable_entity" || !strings.Contains(a.text("message"), r.field) || strings.Contains(string(a.body), `"errors"`) {
 			t.Errorf("%v %s, want 422 about %s: %s", a, r.body, r.field, a.body)
 		}
 	}

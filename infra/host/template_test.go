@@ -242,12 +242,12 @@ var cells = map[string]struct {
 	check                          string // in a transaction
 	unwrap, wrap                   string // purposes
 }{
-	"providers": {read: "TFKIOUE", query: "TFKIOUE", put: "FIJOU", check: "FIJOU", remove: "FIJOU", unwrap: "ingest"},
-	"keys":      {read: "TFKIOU", query: "TFKIOU", put: "KU", check: "KU", remove: "KU", list: "KU", unwrap: "ingest"},
+	"providers": {read: "TFKIOUE", query: "TFKIOUE", put: "FIJOU", check: "FIJOU", remove: "I", unwrap: "ingest"},
+	"keys":      {read: "TFKIOU", query: "TFKIOU", put: "JKOU", check: "JKOU", remove: "OU", list: "KU", unwrap: "ingest"},
 	"vend":      {read: "TFKIOUP", unwrap: "seal"},
 	"sweep":     {read: "JU", query: "JU", put: "J", check: "J", remove: "JU", list: "JU"},
 	"outbox":    {read: "E", put: "E"},
-	"tenants":   {read: "TFPK", query: "TFPK", put: "TFPK", check: "TFPK", remove: "TFPK", list: "TK", unwrap: "ingest seal", wrap: "ingest seal"},
+	"tenants":   {read: "TFPK", query: "TFPK", put: "TFPK", check: "TFPK", list: "TK", unwrap: "ingest seal", wrap: "ingest seal"},
 }
 
 func TestEachFunctionMayTouchItsOwnPartitionsAndNoOthers(t *testing.T) {
@@ -445,6 +445,9 @@ func TestEachFunctionMayUnwrapItsOwnPurposesAndNoOthers(t *testing.T) {
 func TestStatementsOfTheSealingKeyNameTheirPurposes(t *testing.T) {
 	cryptographic := []string{"kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt", "kms:GenerateDataKey", "kms:GenerateMac", "kms:Sign", "kms:CreateGrant"}
 	for _, s := range keyPolicy(t) {
+		if s.Effect == "Deny" && len(s.Conditions) == 0 {
+			continue // for every purpose
+		}
 		for _, action := range s.Actions {
 			if strings.Contains(action, "*") {
 				t.Errorf("%s: %s", s.Sid, action)
