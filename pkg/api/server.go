@@ -25,6 +25,8 @@ type Server struct {
 	clock  ident.Clock
 	log    *slog.Logger
 	router router
+
+	refused *refusals
 }
 
 // Config is what every set of routes needs besides the services it serves.
@@ -36,7 +38,7 @@ type Config struct {
 
 // New serves routes; any other path is a JSON 404.
 func New(cfg Config, routes ...Route) *Server {
-	return &Server{gate: cfg.Gate, clock: cfg.Clock, log: cfg.Log, router: newRouter(routes)}
+	return &Server{gate: cfg.Gate, clock: cfg.Clock, log: cfg.Log, router: newRouter(routes), refused: &refusals{clock: cfg.Clock, log: cfg.Log}}
 }
 
 // ServeHTTP implements http.Handler: every answer has a request id, is JSON,
@@ -154,6 +156,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	switch public.Kind {
 	case fault.Unauthorized:
 		w.Header().Set("WWW-Authenticate", "Bearer")
+		s.refused.add(r.Context())
 	case fault.Unavailable:
 		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(public.RetryAfter/time.Second))))
 		if r.Context().Err() != nil && errors.Is(err, context.Canceled) {
