@@ -82,16 +82,20 @@ func (s *Store) merge(ctx context.Context, queries []table.Query) (entries []ent
 	return entries, horizon, nil
 }
 
-// AccountByID implements vault.DirectoryStore.
-func (s *Store) AccountByID(ctx context.Context, tenant, id string) (*account.Account, error) {
+// WhereIs implements vault.DirectoryStore.
+func (s *Store) WhereIs(ctx context.Context, tenant, id string) (slug string, owner account.Owner, err error) {
 	q := table.Query{Index: idIndex, PK: accountIDPK(tenant, shardOf(id, accountShards)), Prefix: id, Limit: 1}
-	page, err := s.Table.Query(ctx, q)
-	if err != nil || len(page.Items) == 0 {
-		return nil, readable(err)
+	for {
+		page, err := s.Table.Query(ctx, q)
+		switch {
+		case err != nil:
+			return "", owner, readable(err)
+		case len(page.Items) > 0:
+			_, slug, owner, err = parseAccountKey(page.Items[0].Key)
+			return slug, owner, err
+		case page.After == "":
+			return "", owner, nil
+		}
+		q.After = page.After // an empty page does not end the range
 	}
-	found, err := one(ctx, s, page.Items[0].Key, asAccount)
-	if err != nil || found == nil || found.ID != id {
-		return nil, err
-	}
-	return found, nil
 }

@@ -507,6 +507,11 @@ func TestListingsGoOnOverAllPagesShortAndEmptyOnesToo(t *testing.T) {
 	under["data_installation_openaianna0"] = true
 	must(t, s.SaveOverride(ctx, tenantID, "org0", "openai", &integration.Override{}))
 
+	slug, owner, err := s.WhereIs(ctx, tenantID, newAccount("openai", "user07", "").ID)
+	must(t, err)
+	if slug != "openai" || owner != account.User("user07", "") {
+		t.Errorf("the account of user07 is at %q of %+v", slug, owner)
+	}
 	tenants, err := s.Tenants(ctx)
 	must(t, err)
 	keys, err := s.APIKeys(ctx, tenantID)

@@ -112,22 +112,22 @@ func place(v *Visit, in *integration.Integration, up Upsert, clock ident.Clock) 
 		return nil, false, fault.New(fault.Invalid, "unprocessable_entity",
 			"expires_at has passed already: the provider will refuse this key. Bring a newer one, or leave expires_at out.")
 	}
-	living := living(v, in)
-	if !v.means(living) {
+	found := living(v, in)
+	if !v.means(found) {
 		return nil, false, errNoAccount
 	}
 	request := up.Request.remembered(v, now)
-	if living != nil {
-		if done, err := replayed(living.Requests, request); done || err != nil {
-			return living, false, err
+	if found != nil {
+		if done, err := replayed(found.Requests, request); done || err != nil {
+			return found, false, err
 		}
 		if up.AddOnly {
 			return nil, false, fault.New(fault.NotFound, "multiple_connections_unavailable",
 				"This user has a connected account for this provider already. Replace its key with PUT.")
 		}
 	}
-	next = successor(v, in, living, now, clock)
-	if next.Config, err = nextConfig(v, in, living, up.Config); err != nil {
+	next = successor(v, in, found, now, clock)
+	if next.Config, err = nextConfig(v, in, found, up.Config); err != nil {
 		return nil, false, err
 	}
 	if up.Metadata != nil {

@@ -21,8 +21,9 @@ type DirectoryStore interface {
 	// included; one made a moment ago may still be missing. next is what to pass
 	// as After for what follows, "" at the end; a page may be short.
 	AccountsIn(ctx context.Context, tenant string, r AccountRange) (page []*account.Account, next string, err error)
-	// AccountByID finds an account, nil when there is none of that id (yet).
-	AccountByID(ctx context.Context, tenant, id string) (*account.Account, error)
+	// WhereIs says whose account an id is, and for which slug; "" when there is
+	// none of that id (yet). What it says is as old as the index.
+	WhereIs(ctx context.Context, tenant, id string) (slug string, owner account.Owner, err error)
 	SaveAccount(ctx context.Context, a *account.Account) error
 }
 
@@ -132,24 +133,24 @@ var ErrUnknownAccount = fault.New(fault.NotFound, "not_found",
 
 // Get is the living account of that id, in the rows as they are now.
 func (d *Directory) Get(ctx context.Context, v *Visit, id string) (*account.Account, error) {
-	found, err := d.Store.AccountByID(ctx, v.Target.Tenant, id)
+	there, err := d.visit(ctx, v, id)
 	if err != nil {
 		return nil, err
 	}
-	if found == nil {
-		return nil, ErrUnknownAccount
-	}
-	whole, err := d.visit(ctx, v, found)
-	if err != nil {
-		return nil, err
-	}
-	return whole.account(id)
+	return there.account(id)
 }
 
-// visit is v on the rows of a found account, read strongly.
-func (d *Directory) visit(ctx context.Context, v *Visit, found *account.Account) (*Visit, error) {
+// visit is v on the rows of the account of that id, read strongly.
+func (d *Directory) visit(ctx context.Context, v *Visit, id string) (*Visit, error) {
+	slug, owner, err := d.Store.WhereIs(ctx, v.Target.Tenant, id)
+	if err != nil {
+		return nil, err
+	}
+	if slug == "" {
+		return nil, ErrUnknownAccount
+	}
 	there := *v
-	there.Slug, there.User, there.Target.Organization = found.Slug, found.Owner.User, found.Owner.Organization
+	there.Slug, there.User, there.Target.Organization = slug, owner.User, owner.Organization
 	view, err := d.Store.Load(ctx, there.Target)
 	there.View = view
 	return &there, errors.Join(err, view.Damaged)
@@ -171,14 +172,7 @@ type AccountChange struct {
 
 // Amend changes what a tenant keeps beside a secret.
 func (d *Directory) Amend(ctx context.Context, v *Visit, id string, change AccountChange) (*account.Account, error) {
-	found, err := d.Store.AccountByID(ctx, v.Target.Tenant, id)
-	if err != nil {
-		return nil, err
-	}
-	if found == nil {
-		return nil, ErrUnknownAccount
-	}
-	there, err := d.visit(ctx, v, found)
+	there, err := d.visit(ctx, v, id)
 	if err != nil {
 		return nil, err
 	}

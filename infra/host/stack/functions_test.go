@@ -189,10 +189,14 @@ func TestF40_NoRequestMakesAShippedFunctionFail(t *testing.T) {
 	}
 }
 
-// F27: a function that dies at any step of a write leaves the whole old state
-// or the whole new one, and the same request again succeeds.
-func TestF27_AFunctionKilledAtAnyStepLeavesNoHalfState(t *testing.T) {
-	var kill atomic.Pointer[func(when, function, operation string)]
+// hook is told of each call that a function makes to AWS, before and after it.
+type hook func(when, function, operation string)
+
+// mortal is a stack with one environment of each function, a tenant with openai
+// registered, the pool of one function, and where to put what kills it.
+func mortal(t *testing.T, function string) (s *Stack, token string, pool *lambda.Pool, kill *atomic.Pointer[hook]) {
+	t.Helper()
+	kill = new(atomic.Pointer[hook])
 	at := func(when string) func(function, operation string) {
 		return func(function, operation string) {
 			if f := kill.Load(); f != nil {
@@ -200,15 +204,22 @@ func TestF27_AFunctionKilledAtAnyStepLeavesNoHalfState(t *testing.T) {
 			}
 		}
 	}
-	s := shipped(t, func(c *Config) { c.Before, c.After, c.Environments = at("before"), at("after"), 1 })
-	_, _, token := customer(t, s)
+	s = shipped(t, func(c *Config) { c.Before, c.After, c.Environments = at("before"), at("after"), 1 })
+	_, _, token = customer(t, s)
 	if status, out := say(t, s, "POST", "/data-integrations", token, `{"provider":"openai","enabled":true,"auth_methods":["api_key"]}`); status != 201 {
 		t.Fatalf("%d %v", status, out)
 	}
-	pool, err := s.Function("keys")
+	pool, err := s.Function(function)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return s, token, pool, kill
+}
+
+// F27: a function that dies at any step of a write leaves the whole old state
+// or the whole new one, and the same request again succeeds.
+func TestF27_AFunctionKilledAtAnyStepLeavesNoHalfState(t *testing.T) {
+	s, token, pool, kill := mortal(t, "keys")
 	vended := func() string {
 		_, out := say(t, s, "POST", "/data-integrations/openai/credentials", token, `{"user_id":"u"}`)
 		return findText(out, "sk-canary-")
@@ -222,13 +233,13 @@ func TestF27_AFunctionKilledAtAnyStepLeavesNoHalfState(t *testing.T) {
 		body := `{"user_id":"u","secret":"` + fresh + `"}`
 		killed := make(chan struct{})
 		var once sync.Once
-		hook := func(when, function, operation string) {
+		var killer hook = func(when, function, operation string) {
 			if function != "keys" || when != step.when || operation != step.operation {
 				return
 			}
 			once.Do(func() { close(killed); killAll(pool) })
 		}
-		kill.Store(&hook)
+		kill.Store(&killer)
 		status, _ := say(t, s, "PUT", "/data-integrations/openai/api-key", token, body)
 		kill.Store(nil)
 		select {

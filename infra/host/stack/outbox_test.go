@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -117,23 +116,7 @@ func noted(t *testing.T, s *Stack) (ids []string, all bool) {
 // F27: the outbox dies at each of its steps; each event is stored once, and on
 // the bus once unless it died between sending and noting so.
 func TestF27_AnOutboxKilledAtAnyStepTellsEachEventInTheEnd(t *testing.T) {
-	var kill atomic.Pointer[func(when, function, operation string)]
-	at := func(when string) func(function, operation string) {
-		return func(function, operation string) {
-			if f := kill.Load(); f != nil {
-				(*f)(when, function, operation)
-			}
-		}
-	}
-	s := shipped(t, func(c *Config) { c.Before, c.After, c.Environments = at("before"), at("after"), 1 })
-	_, _, token := customer(t, s)
-	if status, out := say(t, s, "POST", "/data-integrations", token, `{"provider":"openai","enabled":true,"auth_methods":["api_key"]}`); status != 201 {
-		t.Fatalf("%d %v", status, out)
-	}
-	pool, err := s.Function("outbox")
-	if err != nil {
-		t.Fatal(err)
-	}
+	s, token, pool, kill := mortal(t, "outbox")
 	// The first PutItem stores an event, the second notes that it was sent. A call
 	// may still arrive whose caller was killed before it.
 	steps := []struct {
@@ -147,7 +130,7 @@ func TestF27_AnOutboxKilledAtAnyStepTellsEachEventInTheEnd(t *testing.T) {
 		killed := make(chan struct{})
 		var mu sync.Mutex
 		count := 0
-		hook := func(when, function, operation string) {
+		var killer hook = func(when, function, operation string) {
 			if function != "outbox" || when != step.when || operation != step.operation {
 				return
 			}
@@ -159,7 +142,7 @@ func TestF27_AnOutboxKilledAtAnyStepTellsEachEventInTheEnd(t *testing.T) {
 			}
 		}
 		before := len(s.Events())
-		kill.Store(&hook)
+		kill.Store(&killer)
 		user := fmt.Sprintf("u%d", i)
 		if status, out := say(t, s, "PUT", "/data-integrations/openai/api-key", token, `{"user_id":"`+user+`","secret":"sk-canary-killed-0000"}`); status != 200 {
 			t.Fatalf("%d %v", status, out)
