@@ -96,7 +96,7 @@ var layers = [][]string{
 		"pkg/bus/eventbridge", "pkg/bus/sqs",
 	},
 	{"pkg/vault"},
-	{"pkg/account", "pkg/apikey", "pkg/audit", "pkg/event", "pkg/integration", "pkg/removal", "pkg/tenant", "pkg/catalog", "pkg/seal", "pkg/table"},
+	{"pkg/account", "pkg/apikey", "pkg/audit", "pkg/health", "pkg/event", "pkg/integration", "pkg/removal", "pkg/tenant", "pkg/catalog", "pkg/seal", "pkg/table"},
 	{"pkg/ident", "pkg/idempotency", "pkg/secret", "pkg/fault"},
 }
 
@@ -111,6 +111,7 @@ var beside = map[string][]string{
 	"pkg/integration":          {"pkg/catalog", "pkg/tenant"},
 	"pkg/tenant":               {"pkg/seal"},
 	"pkg/event":                {"pkg/account"},
+	"pkg/health":               {"pkg/account", "pkg/catalog", "pkg/integration"},
 	"pkg/ident":                {"pkg/fault"},
 }
 
