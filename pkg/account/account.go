@@ -39,6 +39,13 @@ const (
 	NeedsReauthorization State = "needs_reauthorization"
 )
 
+// StateReason says why an account is in its state.
+type StateReason string
+
+// Refused: keyvend found that the provider refuses the key. It takes that back
+// when the provider takes the key again.
+const Refused StateReason = "refused"
+
 // Slot names a place for a secret in an account. Staged and previous ones come
 // later.
 type Slot string
@@ -55,6 +62,7 @@ type Account struct {
 	Owner         Owner                  `json:"-"` // as in the row's key
 	AuthMethod    integration.AuthMethod `json:"auth_method"`
 	State         State                  `json:"state"`
+	StateReason   StateReason            `json:"state_reason,omitempty"` // "": the tenant said so
 	Secrets       map[Slot]Secret        `json:"secrets"`
 	Config        map[string]string      `json:"config,omitempty"` // the provider's declared, non-secret fields; covered by the secrets' MACs
 	Metadata      map[string]string      `json:"metadata,omitempty"`
@@ -78,6 +86,17 @@ type Secret struct {
 	Fingerprint []byte    `json:"fingerprint"`
 	CreatedAt   time.Time `json:"created_at"`
 	ExpiresAt   time.Time `json:"expires_at,omitzero"` // zero: nobody said
+	// Verified is what the provider said of the secret before it was stored, nil
+	// when it was not asked.
+	Verified *Verified `json:"verified,omitempty"`
+}
+
+// Verified is a finding of package health, as the account's row keeps it until
+// the check's row is made of it.
+type Verified struct {
+	Verdict string    `json:"verdict"`
+	Reason  string    `json:"reason"`
+	At      time.Time `json:"at"`
 }
 
 // Of reports whether the account belongs to this registration of its provider.

@@ -37,8 +37,6 @@ type wireDefinition struct {
 	UpdatedAt             string                `json:"updated_at"`
 }
 
-const verifyOff = "off"
-
 func definitionOnWire(in *integration.Integration) wireDefinition {
 	p := in.Provider()
 	w := wireDefinition{
@@ -52,8 +50,8 @@ func definitionOnWire(in *integration.Integration) wireDefinition {
 		HelpURL:           orNil(p.KeyPage),
 		ConfigFields:      p.ConfigFields,
 		Check:             p.Check,
-		VerifyOnSave:      verifyOff,
-		OnInvalid:         string(in.Policy.OnInvalid.OrDefault()),
+		VerifyOnSave:      string(in.Policy.VerifyOnSave.OrDefault()),
+		OnInvalid:         string(in.OnInvalid()),
 		CheckInterval:     string(in.Policy.CheckInterval.OrDefault()),
 		CreatedAt:         stamp(in.CreatedAt),
 		UpdatedAt:         stamp(in.UpdatedAt),
@@ -95,11 +93,13 @@ type definitionBody struct {
 	// CheckInterval is how often keys are checked: "off", or minutes or hours
 	// from "15m" to "720h"; "24h" by default.
 	CheckInterval *string `json:"check_interval"`
+	// VerifyOnSave is whether the provider is asked about a key before it is
+	// stored: "off" (the default), "warn" or "require".
+	VerifyOnSave *string `json:"verify_on_save"`
 
 	// What later releases bring is taken only as it is without it.
-	VerifyOnSave          *string `json:"verify_on_save"`
-	Staging               *bool   `json:"staging"`
-	RotationWindowSeconds *int    `json:"rotation_window_seconds"`
+	Staging               *bool `json:"staging"`
+	RotationWindowSeconds *int  `json:"rotation_window_seconds"`
 
 	change vault.DefinitionChange
 }
@@ -120,13 +120,6 @@ func (in *definitionBody) decode(r *request) (vault.Target, error) {
 // later refuses what this release does not do.
 func (in *definitionBody) later() error {
 	switch {
-	case in.VerifyOnSave == nil || *in.VerifyOnSave == verifyOff:
-	case *in.VerifyOnSave == "warn" || *in.VerifyOnSave == "require":
-		return invalid("verify_on_save", "not_supported", `This release does not ask the provider when a key is saved. Send "off", or leave it out.`)
-	default:
-		return invalid("verify_on_save", "unknown_value", "verify_on_save is off, warn or require.")
-	}
-	switch {
 	case in.Staging != nil && *in.Staging:
 		return invalid("staging", "not_supported", "Staged rotation comes in a later release. Send false, or leave it out.")
 	case in.RotationWindowSeconds != nil:
@@ -136,6 +129,13 @@ func (in *definitionBody) later() error {
 }
 
 func (in *definitionBody) policy() error {
+	if in.VerifyOnSave != nil {
+		verify := integration.Verify(*in.VerifyOnSave)
+		if !verify.Known() {
+			return invalid("verify_on_save", "unknown_value", "verify_on_save is off, warn or require.")
+		}
+		in.change.VerifyOnSave = &verify
+	}
 	if in.OnInvalid != nil {
 		o := integration.OnInvalid(*in.OnInvalid)
 		if !o.Known() {

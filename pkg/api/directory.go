@@ -33,7 +33,7 @@ type wireFullAccount struct {
 	ProviderSlug      string            `json:"provider_slug"`
 	Config            map[string]string `json:"config"`
 	Metadata          map[string]string `json:"metadata"`
-	Health            *struct{}         `json:"health"`
+	Health            *wireHealth       `json:"health"`
 	LastUsedAt        *string           `json:"last_used_at"`
 	Secrets           []wireSecret      `json:"secrets"`
 }
@@ -47,9 +47,11 @@ type wireSecret struct {
 	Until     *string `json:"until"`
 }
 
-func fullAccountOnWire(a *account.Account) wireFullAccount {
+func fullAccountOnWire(p vault.Profile) wireFullAccount {
+	a := p.Account
 	w := wireFullAccount{
 		wireAccount:       accountOnWire(a),
+		Health:            healthOnWire(p.Check, p.Every),
 		DataIntegrationID: a.IntegrationID,
 		ProviderSlug:      a.Slug,
 		Config:            orEmpty(a.Config),
@@ -101,7 +103,7 @@ func (h accounts) list(ctx context.Context, v *vault.Visit, in *listAccounts) (a
 
 // ends are the cursors to what lies behind a page and ahead of it, in the
 // direction in which it was read.
-func ends(found []*account.Account, next string, p page) (behind, ahead *string) {
+func ends(found []vault.Profile, next string, p page) (behind, ahead *string) {
 	if len(found) > 0 && p.After+p.Before != "" {
 		behind = &found[0].ID
 	}

@@ -136,10 +136,17 @@ func (in *ownerBody) decode(r *request) (target vault.Target, err error) {
 	if err := r.body(in); err != nil {
 		return target, err
 	}
+	target, err = in.target()
+	target.Slug = r.slug()
+	return target, err
+}
+
+// target is whose account the body names.
+func (in *ownerBody) target() (target vault.Target, err error) {
 	if err := userOwned(in.ConnectionOwner); err != nil {
 		return target, err
 	}
-	target.Slug, target.AccountID = r.slug(), in.ConnectedAccountID
+	target.AccountID = in.ConnectedAccountID
 	err = owner(&target, in.UserID, in.OrganizationID)
 	return target, err
 }

@@ -12,8 +12,8 @@ import (
 
 // Keys are the routes of the function "keys": what users connect, and the
 // tenant's own API keys.
-func Keys(accounts *vault.Accounts, tenantKeys *vault.APIKeys, d *vault.Directory, o *vault.Offboarding) []Route {
-	return slices.Concat(connections(accounts), apiKeys(tenantKeys), directory(d), offboarding(o))
+func Keys(accounts *vault.Accounts, tenantKeys *vault.APIKeys, d *vault.Directory, l *vault.Looks, o *vault.Offboarding) []Route {
+	return slices.Concat(connections(accounts), apiKeys(tenantKeys), directory(d), looks(l), offboarding(o))
 }
 
 // connections are the routes of connected accounts.

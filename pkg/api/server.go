@@ -75,8 +75,8 @@ func Join(servers ...*Server) http.Handler {
 func Routes() map[string][]string {
 	return map[string][]string{
 		"providers": paths(slices.Concat(Providers(nil, nil, nil, nil), Events(nil))),
-		"keys":      paths(Keys(nil, nil, nil, nil)),
-		"vend":      paths(Vend(nil)),
+		"keys":      paths(Keys(nil, nil, nil, nil, nil)),
+		"vend":      paths(Vend(nil, nil)),
 	}
 }
 
@@ -137,6 +137,7 @@ var statuses = map[fault.Kind]int{
 	fault.Conflict:         http.StatusConflict,
 	fault.TooLarge:         http.StatusRequestEntityTooLarge,
 	fault.Invalid:          http.StatusUnprocessableEntity,
+	fault.TooMany:          http.StatusTooManyRequests,
 	fault.Unavailable:      http.StatusServiceUnavailable,
 	fault.Internal:         http.StatusInternalServerError,
 }
@@ -145,6 +146,7 @@ var statuses = map[fault.Kind]int{
 type failure struct {
 	Message string         `json:"message"`
 	Code    string         `json:"code,omitempty"`
+	Verdict string         `json:"verdict,omitempty"`
 	Errors  []fault.Detail `json:"errors,omitempty"`
 }
 
@@ -158,22 +160,28 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		s.refused.add(r.Context())
 	case fault.Unavailable:
-		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(public.RetryAfter/time.Second))))
+		retryAfter(w, public)
 		if r.Context().Err() != nil && errors.Is(err, context.Canceled) {
 			break // the client hung up
 		}
 		s.log.WarnContext(r.Context(), "unavailable", "request_id", audit.RequestID(r.Context()), "error", err)
+	case fault.TooMany:
+		retryAfter(w, public)
 	case fault.Internal:
 		s.log.ErrorContext(r.Context(), "internal error", "alarm", alarm(err), "request_id", audit.RequestID(r.Context()), "error", err)
 	}
 	s.reply(w, r, answer{statuses[public.Kind], failureOf(public, r.URL.Path)})
 }
 
+func retryAfter(w http.ResponseWriter, public *fault.Error) {
+	w.Header().Set("Retry-After", strconv.Itoa(max(1, int(public.RetryAfter/time.Second))))
+}
+
 // failureOf is the body of an error. On the contract's paths a single wrong value
 // is told by the message alone: of a 422 that has errors the Node client shows
 // their codes in its place.
 func failureOf(public *fault.Error, path string) failure {
-	f := failure{public.Message, public.Code, public.Details}
+	f := failure{public.Message, public.Code, public.Verdict, public.Details}
 	if public.Code == "unprocessable_entity" && len(f.Errors) == 1 && !strings.HasPrefix(path, "/keyvend/") {
 		f.Errors = nil
 	}

@@ -70,6 +70,9 @@ type Account struct {
 	State             string   `json:"state"` // of an account that is gone: the last one
 	CreatedAt         string   `json:"created_at"`
 	UpdatedAt         string   `json:"updated_at"`
+	// Reason says what a change of health rests on, in a word: a reason of package
+	// health; null where there is none.
+	Reason *string `json:"reason"`
 	// Revision grows with each change of the account: a consumer that has seen
 	// a higher one can drop this event, since no order is promised.
 	Revision int64 `json:"revision"`
@@ -177,14 +180,14 @@ func Of(before, after *account.Account, committed time.Time) []Event {
 	var events []Event
 	if before != nil && (after == nil || after.ID != before.ID) {
 		// Nothing is left that says who deleted it.
-		events = append(events, about(Disconnected, before, end(before, after, committed), before.Revision+1, System()))
+		events = append(events, about(Disconnected, before, end(before, after, committed), before.Revision+1, System(), ""))
 		before = nil
 	}
 	if after == nil {
 		return events
 	}
 	if name := transition(before, after); name != "" {
-		events = append(events, about(name, after, after.UpdatedAt, after.Revision, ByAPIKey(after.ChangedBy)))
+		events = append(events, about(name, after, after.UpdatedAt, after.Revision, ByAPIKey(after.ChangedBy), string(after.StateReason)))
 	}
 	return events
 }
@@ -219,8 +222,9 @@ func transition(before, after *account.Account) Name {
 }
 
 // Note is an event about an account that no change of its row tells.
-func Note(name Name, a *account.Account, at time.Time, by Actor) Event {
-	return about(name, a, at, a.Revision, by)
+// why is the event's reason, "" for none.
+func Note(name Name, a *account.Account, at time.Time, by Actor, why string) Event {
+	return about(name, a, at, a.Revision, by, why)
 }
 
 // Fail is the event ConnectionFailed: a key that was not stored. f has what is
@@ -235,7 +239,7 @@ func Fail(f Failure, at time.Time, by Actor) Event {
 	return envelope(ConnectionFailed, Data{Failure: &f}, item, 0, at, by)
 }
 
-func about(name Name, a *account.Account, at time.Time, revision int64, by Actor) Event {
+func about(name Name, a *account.Account, at time.Time, revision int64, by Actor, why string) Event {
 	told := &Account{
 		Object:            accountObject,
 		ID:                a.ID,
@@ -250,6 +254,9 @@ func about(name Name, a *account.Account, at time.Time, revision int64, by Actor
 	}
 	if organization := a.Owner.Organization; organization != "" {
 		told.OrganizationID = &organization
+	}
+	if why != "" {
+		told.Reason = &why
 	}
 	return envelope(name, Data{Account: told}, a.ID, revision, at, by)
 }

@@ -185,7 +185,7 @@ func examples() map[event.Name]event.Event {
 		event.ReauthorizationNeeded: one(first, changed(needing, 1, func(a *account.Account) { a.ChangedBy = "" })),
 		event.Recovered:             one(needing, changed(needing, 2, inState(account.Connected))),
 		event.Disconnected:          one(first, nil),
-		event.Expiring:              event.Note(event.Expiring, first, at(30), event.System()),
+		event.Expiring:              event.Note(event.Expiring, first, at(30), event.System(), ""),
 		event.ConnectionFailed: event.Fail(event.Failure{
 			DataIntegrationID: first.IntegrationID, ProviderSlug: "openai", UserID: "auth0|7", OrganizationID: &org,
 			ErrorCode: "key_refused", ErrorReason: &reason,

@@ -25,6 +25,7 @@ const (
 	Conflict                     // something by that name exists already
 	TooLarge                     // the request is over a size limit
 	Invalid                      // well-formed, but a value is missing or forbidden
+	TooMany                      // more than is allowed in a time: try the same again after RetryAfter
 	Unavailable                  // try the same again after RetryAfter
 )
 
@@ -34,7 +35,8 @@ type Error struct {
 	Code       string        // the contract's code, "" when the contract names none
 	Message    string        // public: one sentence, says what to do next
 	Details    []Detail      // public: the single values that are wrong
-	RetryAfter time.Duration // with Unavailable: when to try again
+	Verdict    string        // public: what a provider said of the key that was brought, "" when it was not asked
+	RetryAfter time.Duration // with TooMany and Unavailable: when to try again
 	cause      error         // private: for the log only
 }
 

@@ -75,9 +75,40 @@ func (in *Integration) checkMAC(key MACer) []byte {
 
 // Policy says when keys are checked and what becomes of those that are refused.
 type Policy struct {
+	VerifyOnSave  Verify    `json:"verify_on_save,omitempty"`
 	OnInvalid     OnInvalid `json:"on_invalid,omitempty"`
 	CheckInterval Interval  `json:"check_interval,omitempty"`
 }
+
+// CheckEvery is how often the integration's keys are checked, 0 when they are
+// not.
+func (in *Integration) CheckEvery() time.Duration {
+	if !in.Enabled {
+		return 0
+	}
+	return in.Policy.CheckInterval.Every()
+}
+
+// Verify says whether a key's provider is asked before the key is stored.
+type Verify string
+
+// The values of Verify. The zero value is NoVerify.
+const (
+	NoVerify Verify = "off"
+	Warn     Verify = "warn"    // the key is stored whatever was answered, and the answer told
+	Require  Verify = "require" // a key that the provider refuses is not stored
+)
+
+// OrDefault is NoVerify for the zero value.
+func (v Verify) OrDefault() Verify {
+	if v == "" {
+		return NoVerify
+	}
+	return v
+}
+
+// Known reports whether v is one of the values.
+func (v Verify) Known() bool { return v == NoVerify || v == Warn || v == Require }
 
 // OnInvalid is what vending does about a key that its provider refuses.
 type OnInvalid string

@@ -50,16 +50,25 @@ func (s *Store) MarkSent(ctx context.Context, e vault.StoredEvent) error {
 // SaveRemark stores a fact that changes no other row. The feed makes the event
 // of it that it is; saving it again changes nothing.
 func (s *Store) SaveRemark(ctx context.Context, tenant string, e event.Event) error {
-	at, ok := event.Time(e.ID)
-	if !ok {
-		return fmt.Errorf("store: %q is no event's id", e.ID)
+	op, err := s.putRemark(tenant, e)
+	if err == nil {
+		err = s.write(ctx, op)
 	}
-	var revision int64
-	err := s.saveUntil(ctx, remarkKey(tenant, e), e, &revision, at.Add(remarkLasts))
 	if errors.Is(err, vault.ErrChanged) {
 		return nil
 	}
 	return err
+}
+
+func (s *Store) putRemark(tenant string, e event.Event) (table.Op, error) {
+	at, ok := event.Time(e.ID)
+	if !ok {
+		return table.Op{}, fmt.Errorf("store: %q is no event's id", e.ID)
+	}
+	var revision int64
+	op, err := s.put(remarkKey(tenant, e), e, &revision, nil)
+	op.Item.ExpiresAt = at.Add(remarkLasts).UTC().Truncate(time.Second)
+	return op, err
 }
 
 // saveUntil is save for a row that expires.

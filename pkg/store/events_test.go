@@ -16,7 +16,7 @@ import (
 
 func happened(user string, at time.Time) vault.StoredEvent {
 	a := newAccount("openai", user, "")
-	return vault.StoredEvent{Tenant: tenantID, Event: event.Note(event.Connected, a, at, event.System())}
+	return vault.StoredEvent{Tenant: tenantID, Event: event.Note(event.Connected, a, at, event.System(), "")}
 }
 
 func TestAnEventIsStoredOnceAndKeepsItsMark(t *testing.T) {

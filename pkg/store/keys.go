@@ -12,6 +12,7 @@ import (
 
 	"keyvend/pkg/account"
 	"keyvend/pkg/event"
+	"keyvend/pkg/health"
 	"keyvend/pkg/table"
 )
 
@@ -31,6 +32,9 @@ import (
 //	the sweep: removal jobs                      J#<shard>               <job id>
 //	a tenant's events of a UTC day (30 days)     E#<tenant>#<yyyy-mm-dd> <event id>
 //	the feed only: a fact that changes no row    R#<tenant>#<user>       <event id>
+//	what is known of an account's key            C#<tenant>#<user>       CHECK#<slug>#<org, or nothing>
+//	how often a provider is asked                S#PROVIDER#<provider>   PACE, ASKED, BREAKER
+//	how often keys were verified on saving       S#VERIFIED#<tenant>     TENANT, USER#<user>#<integration id>
 //
 //	index "list", sparse, keys only              PK                      SK
 //	all tenants                                  T#TENANTS               <tenant id>
@@ -40,11 +44,15 @@ import (
 //	index "ids", likewise                        PK                      SK
 //	one account by id; all of a tenant           U#<tenant>#<shard>      <account id>
 //
+//	index "due", likewise                        PK                      SK
+//	checks by the time they are due, in shards   C#DUE#<shard>           <13 digits: unix ms>#<account id>
+//
 // Names of the tenant's making are escaped, so that none of them can forge a
 // separator: two different tuples never share a key.
 const (
 	listIndex = "list"
 	idIndex   = "ids"
+	dueIndex  = "due"
 )
 
 // Shards bound how much of one index or job partition one integration heats:
@@ -52,6 +60,7 @@ const (
 const (
 	accountShards = 8
 	jobShards     = 4
+	dueShards     = 16
 )
 
 func tenantKey(tenant string) table.Key   { return table.Key{PK: "T#" + tenant, SK: "TENANT"} }
@@ -101,6 +110,44 @@ func parseAccountKey(k table.Key) (tenant, slug string, o account.Owner, err err
 	return pk[1], slug, account.User(user, organization), nil
 }
 
+const checkPrefix = "CHECK#"
+
+func checkKey(tenant, slug string, o account.Owner) table.Key {
+	return table.Key{
+		PK: "C#" + tenant + "#" + escape(o.User),
+		SK: checkPrefix + escape(slug) + "#" + escape(o.Organization),
+	}
+}
+
+// accountOf is the key of the account that a check is of.
+func accountOf(check table.Key) table.Key {
+	return table.Key{
+		PK: userLetter + strings.TrimPrefix(check.PK, checkLetter),
+		SK: accountPrefix + strings.TrimPrefix(check.SK, checkPrefix),
+	}
+}
+
+func duePK(shard int) string { return "C#DUE#" + strconv.Itoa(shard) }
+
+// dueSK orders checks by time.
+func dueSK(at time.Time, accountID string) string {
+	return fmt.Sprintf("%013d#%s", at.UnixMilli(), accountID)
+}
+
+// checkIndex places a check that is due some time in the index.
+func checkIndex(c *health.Check) map[string]table.Key {
+	if c.DueAt.IsZero() {
+		return nil
+	}
+	return map[string]table.Key{
+		dueIndex: {PK: duePK(shardOf(c.AccountID, dueShards)), SK: dueSK(c.DueAt, c.AccountID)},
+	}
+}
+
+func providerPK(provider string) string { return "S#PROVIDER#" + escape(provider) }
+
+func verifiedPK(tenant string) string { return "S#VERIFIED#" + tenant }
+
 func organizationKey(tenant, org string) table.Key {
 	return table.Key{PK: "O#" + tenant + "#" + escape(org), SK: "ORG"}
 }
@@ -113,6 +160,7 @@ func overrideKey(tenant, org, slug string) table.Key {
 const (
 	userLetter   = "U#"
 	remarkLetter = "R#"
+	checkLetter  = "C#"
 )
 
 func eventsPK(tenant string, day time.Time) string {

@@ -32,6 +32,9 @@ func targetKeys(t vault.Target) []table.Key {
 	if t.Slug != "" && t.User != "" {
 		keys = append(keys, accountKey(t.Tenant, t.Slug, account.User(t.User, t.Organization)))
 	}
+	if t.WithCheck {
+		keys = append(keys, checkKey(t.Tenant, t.Slug, account.User(t.User, t.Organization)))
+	}
 	if t.Organization != "" {
 		keys = append(keys, organizationKey(t.Tenant, t.Organization))
 	}
@@ -57,6 +60,7 @@ func view(items map[table.Key]table.Item, t vault.Target) (v vault.View, err err
 	v.Damaged = errors.Join(
 		into(&v.Integration, items, integrationKey(t.Tenant, t.Slug), asIntegration(t.Tenant)),
 		into(&v.Account, items, accountKey(t.Tenant, t.Slug, owner), asAccount),
+		into(&v.Check, items, checkKey(t.Tenant, t.Slug, owner), asCheck),
 		into(&v.Override, items, overrideKey(t.Tenant, t.Organization, t.Slug), asOverride),
 		into(&settings, items, settingsKey(t.Tenant), asSettings),
 		into(&organization, items, organizationKey(t.Tenant, t.Organization), asOrganization),

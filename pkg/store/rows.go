@@ -5,6 +5,7 @@ import (
 
 	"keyvend/pkg/account"
 	"keyvend/pkg/apikey"
+	"keyvend/pkg/health"
 	"keyvend/pkg/integration"
 	"keyvend/pkg/removal"
 	"keyvend/pkg/table"
@@ -38,6 +39,12 @@ func asIntegration(tenant string) func(*integration.Integration, table.Item) {
 }
 
 func asOverride(o *integration.Override, item table.Item) { o.Revision = item.Revision }
+
+// asCheck fills in whose key a check is of from its row's key.
+func asCheck(c *health.Check, item table.Item) {
+	c.Tenant, c.Slug, c.Owner, _ = parseAccountKey(accountOf(item.Key))
+	c.Revision = item.Revision
+}
 
 func asRemoval(r *removal.Job, item table.Item) {
 	r.ID, r.Revision = item.SK, item.Revision

@@ -10,6 +10,7 @@ import (
 
 	"keyvend/pkg/account"
 	"keyvend/pkg/fault"
+	"keyvend/pkg/health"
 	"keyvend/pkg/ident"
 	"keyvend/pkg/table"
 	"keyvend/pkg/vault"
@@ -105,11 +106,14 @@ func decode[T any](items map[table.Key]table.Item, key table.Key, finish func(*T
 	}
 	v := new(T)
 	if err := json.Unmarshal(item.Doc, v); err != nil {
-		a, isAccount := any(v).(*account.Account)
-		if !isAccount {
+		switch row := any(v).(type) {
+		case *account.Account:
+			*row = damaged(item)
+		case *health.Check: // it can be made anew
+			*row = health.Check{Damaged: true}
+		default:
 			return nil, fmt.Errorf("store: the row %s does not decode: %w", key.SK, err)
 		}
-		*a = damaged(item)
 	}
 	finish(v, item)
 	return v, nil

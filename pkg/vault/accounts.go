@@ -10,6 +10,7 @@ import (
 
 	"keyvend/pkg/account"
 	"keyvend/pkg/fault"
+	"keyvend/pkg/health"
 	"keyvend/pkg/idempotency"
 	"keyvend/pkg/ident"
 	"keyvend/pkg/integration"
@@ -29,9 +30,10 @@ var (
 
 // Accounts keeps what users bring: it can put secrets in, and none out.
 type Accounts struct {
-	Store AccountStore
-	Clock ident.Clock
-	Log   *slog.Logger
+	Store  AccountStore
+	Verify *Verifier // nil: no key is verified
+	Clock  ident.Clock
+	Log    *slog.Logger
 }
 
 // Upsert is a key that a user brings, for the first time or in place of an
@@ -45,6 +47,8 @@ type Upsert struct {
 	AddOnly bool
 	// Request, when it carries an Idempotency-Key, makes a repeat write nothing.
 	Request Request
+
+	asked *health.Finding // what the provider said of the secret, once it was asked
 }
 
 // Request is what a repeat of a request is recognized by.
@@ -98,6 +102,9 @@ func (a *Accounts) Upsert(ctx context.Context, v *Visit, up Upsert) (*account.Ac
 		}
 		if found := living(v, v.Integration); found != nil && up.Config == nil && len(next.Config) < len(found.Config) {
 			a.Log.ErrorContext(ctx, "the stored config was not the one that was sent, and is dropped", "alarm", "integrity", "account_id", found.ID)
+		}
+		if err := a.Verify.vet(ctx, v, v.Integration, &up, next); err != nil {
+			return err
 		}
 		return a.Store.SaveAccount(ctx, next)
 	})
@@ -188,7 +195,7 @@ func successor(v *Visit, in *integration.Integration, living *account.Account, n
 	if v.Account != nil {
 		next.Revision = v.Account.Revision
 	}
-	next.State, next.UpdatedAt, next.ChangedBy = account.Connected, now, v.Target.APIKey
+	next.State, next.StateReason, next.UpdatedAt, next.ChangedBy = account.Connected, "", now, v.Target.APIKey
 	return next
 }
 
@@ -282,7 +289,7 @@ func (a *Accounts) SetState(ctx context.Context, v *Visit, state account.State) 
 			return nil
 		}
 		next := *found
-		next.State, next.UpdatedAt, next.ChangedBy = state, a.Clock.Now(), v.Target.APIKey
+		next.State, next.StateReason, next.UpdatedAt, next.ChangedBy = state, "", a.Clock.Now(), v.Target.APIKey
 		saved = &next
 		return a.Store.SaveAccount(ctx, saved)
 	})

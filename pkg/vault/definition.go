@@ -17,7 +17,7 @@ const maxDefinition = 16 << 10
 
 // DefinitionChange changes what an integration says of its provider and of the
 // checks of its keys; what is nil stays as it is. Of a provider of the catalog
-// only OnInvalid and CheckInterval can be changed.
+// only VerifyOnSave, OnInvalid and CheckInterval can be changed.
 type DefinitionChange struct {
 	Name         *string
 	KeyHint      *string // "" clears it
@@ -25,6 +25,7 @@ type DefinitionChange struct {
 	ConfigFields *[]catalog.ConfigField
 	Check        *catalog.Check
 
+	VerifyOnSave  *integration.Verify
 	OnInvalid     *integration.OnInvalid
 	CheckInterval *integration.Interval
 }
@@ -53,6 +54,9 @@ func (r *Registry) Define(ctx context.Context, v *Visit, change DefinitionChange
 }
 
 func (c *DefinitionChange) apply(v *Visit, in *integration.Integration) error {
+	if c.VerifyOnSave != nil {
+		in.Policy.VerifyOnSave = *c.VerifyOnSave
+	}
 	if c.OnInvalid != nil {
 		in.Policy.OnInvalid = *c.OnInvalid
 	}
@@ -60,7 +64,10 @@ func (c *DefinitionChange) apply(v *Visit, in *integration.Integration) error {
 		in.Policy.CheckInterval = *c.CheckInterval
 	}
 	if in.Custom == nil {
-		return c.refuseForCatalog()
+		if err := c.refuseForCatalog(); err != nil {
+			return err
+		}
+		return c.verifiable(in)
 	}
 	if c.Name != nil {
 		in.Name = *c.Name
@@ -85,7 +92,16 @@ func (c *DefinitionChange) apply(v *Visit, in *integration.Integration) error {
 	if custom.Check != nil && (c.ConfigFields != nil || c.Check != nil) {
 		in.Vouch(v.Ingest)
 	}
-	return nil
+	return c.verifiable(in)
+}
+
+// verifiable refuses to verify keys of a provider that cannot be asked.
+func (c *DefinitionChange) verifiable(in *integration.Integration) error {
+	if c.VerifyOnSave == nil || *c.VerifyOnSave == integration.NoVerify || in.Provider().Check != nil {
+		return nil
+	}
+	return wrongValues([]fault.Detail{{Code: "no_check", Field: "verify_on_save",
+		Message: "This provider has no check with which a key could be verified. Define one, or send off."}})
 }
 
 // refuseForCatalog names what was sent and is the catalog's to say.

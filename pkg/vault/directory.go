@@ -5,9 +5,11 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"keyvend/pkg/account"
 	"keyvend/pkg/fault"
+	"keyvend/pkg/health"
 	"keyvend/pkg/ident"
 	"keyvend/pkg/integration"
 )
@@ -25,6 +27,9 @@ type DirectoryStore interface {
 	// none of that id (yet). What it says is as old as the index.
 	WhereIs(ctx context.Context, tenant, id string) (slug string, owner account.Owner, err error)
 	SaveAccount(ctx context.Context, a *account.Account) error
+	// ChecksOf is what is known of the keys of accounts, by account id; those of
+	// which nothing is are left out.
+	ChecksOf(ctx context.Context, accounts []*account.Account) (map[string]*health.Check, error)
 }
 
 // AccountRange is a range of a tenant's accounts.
@@ -72,17 +77,60 @@ type Directory struct {
 // scans bounds how many ranges one List reads to fill its page.
 const scans = 10
 
+// Profile is an account with what is known of its key.
+type Profile struct {
+	*account.Account
+	Check *health.Check // nil: its key was never looked at
+	Every time.Duration // between checks of its key; 0: there are none on schedule
+
+	checkable bool // its provider can be asked
+}
+
+// profile puts together what is known of an account; c may be nil, or of an
+// earlier account or secret.
+func profile(a *account.Account, in *integration.Integration, c *health.Check) Profile {
+	p := Profile{Account: a, Every: in.CheckEvery(), checkable: in.Provider().Check != nil}
+	if c != nil && !c.Damaged {
+		known := *c
+		p.Check = &known
+	}
+	if p.Check == nil || p.Check.Follow(a, a.UpdatedAt) {
+		// The feed brings the row later than the answer to whoever stored the key.
+		if p.Check == nil {
+			p.Check = health.Of(a, a.UpdatedAt)
+		}
+		p.Check.Adopt(a, p.Every)
+	}
+	if !p.checkable {
+		p.Every = 0
+	}
+	return p
+}
+
 // List is the accounts of a range that match f, at most r.Limit. next continues
 // it: a filter that few match may need several pages that hold little.
-func (d *Directory) List(ctx context.Context, v *Visit, f AccountFilter, r AccountRange) (page []*account.Account, next string, err error) {
-	known, err := d.integrations(ctx, v.Target.Tenant)
+func (d *Directory) List(ctx context.Context, v *Visit, f AccountFilter, r AccountRange) (page []Profile, next string, err error) {
+	found, next, known, err := d.find(ctx, v, f, r)
+	if err != nil || len(found) == 0 {
+		return nil, next, err
+	}
+	checks, err := d.Store.ChecksOf(ctx, found)
+	for _, a := range found {
+		page = append(page, profile(a, known[a.Slug], checks[a.ID]))
+	}
+	return page, next, err
+}
+
+// find is List without what is known of keys.
+func (d *Directory) find(ctx context.Context, v *Visit, f AccountFilter, r AccountRange) (page []*account.Account, next string, known map[string]*integration.Integration, err error) {
+	known, err = d.integrations(ctx, v.Target.Tenant)
 	if err != nil {
-		return nil, "", err
+		return nil, "", nil, err
 	}
 	if f.Slug != nil {
 		in, ok := known[*f.Slug]
 		if !ok {
-			return nil, "", nil
+			return nil, "", nil, nil
 		}
 		r.Integration = in.ID
 	}
@@ -90,22 +138,22 @@ func (d *Directory) List(ctx context.Context, v *Visit, f AccountFilter, r Accou
 	for range scans {
 		part, following, err := d.part(ctx, v, f, r)
 		if err != nil {
-			return nil, "", err
+			return nil, "", nil, err
 		}
 		for i, a := range part {
 			if !a.Of(known[a.Slug]) || !f.matches(a) {
 				continue
 			}
 			if page = append(page, a); len(page) == want && (i+1 < len(part) || following != "") {
-				return page, a.ID, nil
+				return page, a.ID, known, nil
 			}
 		}
 		if following == "" {
-			return page, "", nil
+			return page, "", known, nil
 		}
 		r.After = following
 	}
-	return page, r.After, nil
+	return page, r.After, known, nil
 }
 
 // part reads one range: of one user from his own partition, which is strongly
@@ -132,12 +180,16 @@ var ErrUnknownAccount = fault.New(fault.NotFound, "not_found",
 	"There is no connected account of this id. One made a moment ago is found here a little later.")
 
 // Get is the living account of that id, in the rows as they are now.
-func (d *Directory) Get(ctx context.Context, v *Visit, id string) (*account.Account, error) {
+func (d *Directory) Get(ctx context.Context, v *Visit, id string) (Profile, error) {
 	there, err := d.visit(ctx, v, id)
 	if err != nil {
-		return nil, err
+		return Profile{}, err
 	}
-	return there.account(id)
+	a, err := there.account(id)
+	if err != nil {
+		return Profile{}, err
+	}
+	return profile(a, there.Integration, there.View.Check), nil
 }
 
 // visit is v on the rows of the account of that id, read strongly.
@@ -150,6 +202,7 @@ func (d *Directory) visit(ctx context.Context, v *Visit, id string) (*Visit, err
 		return nil, ErrUnknownAccount
 	}
 	there := *v
+	there.WithCheck = true
 	there.Slug, there.User, there.Target.Organization = slug, owner.User, owner.Organization
 	view, err := d.Store.Load(ctx, there.Target)
 	there.View = view
@@ -171,10 +224,10 @@ type AccountChange struct {
 }
 
 // Amend changes what a tenant keeps beside a secret.
-func (d *Directory) Amend(ctx context.Context, v *Visit, id string, change AccountChange) (*account.Account, error) {
+func (d *Directory) Amend(ctx context.Context, v *Visit, id string, change AccountChange) (Profile, error) {
 	there, err := d.visit(ctx, v, id)
 	if err != nil {
-		return nil, err
+		return Profile{}, err
 	}
 	var saved *account.Account
 	err = again(ctx, d.Store, there, func(v *Visit) error {
@@ -196,5 +249,8 @@ func (d *Directory) Amend(ctx context.Context, v *Visit, id string, change Accou
 		saved = &next
 		return d.Store.SaveAccount(ctx, saved)
 	})
-	return saved, err
+	if err != nil {
+		return Profile{}, err
+	}
+	return profile(saved, there.Integration, there.View.Check), nil
 }

@@ -33,7 +33,7 @@ func (s *endless) EventsOn(_ context.Context, _ string, r vault.EventRange) (pag
 		if at.Equal(s.wanted) {
 			name = event.Rotated
 		}
-		page = append(page, event.Note(name, &account.Account{ID: "a"}, at, event.System()))
+		page = append(page, event.Note(name, &account.Account{ID: "a"}, at, event.System(), ""))
 	}
 	return page, page[len(page)-1].ID, nil
 }

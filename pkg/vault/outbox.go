@@ -58,10 +58,11 @@ type Bus interface {
 // Outbox makes events of changes, stores them, and puts them on the bus: each
 // at least once, and none twice as long as the table can be written.
 type Outbox struct {
-	Store EventStore
-	Bus   Bus
-	Clock ident.Clock
-	Log   *slog.Logger
+	Store     EventStore
+	Enrolment *Enrolment
+	Bus       Bus
+	Clock     ident.Clock
+	Log       *slog.Logger
 }
 
 // Publish works through commits in their order and returns those that have to
@@ -71,6 +72,7 @@ type Outbox struct {
 func (o *Outbox) Publish(ctx context.Context, commits []Commit) (again []Commit) {
 	failed := make([]bool, len(commits))
 	o.send(ctx, o.store(ctx, commits, failed), failed)
+	o.enrol(ctx, commits, failed)
 	held := map[string]bool{}
 	for i, c := range commits {
 		if failed[i] || held[c.Row] {
@@ -79,6 +81,22 @@ func (o *Outbox) Publish(ctx context.Context, commits []Commit) (again []Commit)
 		}
 	}
 	return again
+}
+
+// enrol keeps the checks of accounts in step, of each row up to the first commit
+// that failed.
+func (o *Outbox) enrol(ctx context.Context, commits []Commit, failed []bool) {
+	held := map[string]bool{}
+	for i, c := range commits {
+		if failed[i] || held[c.Row] {
+			held[c.Row] = true
+			continue
+		}
+		if err := o.Enrolment.Follow(ctx, c); err != nil {
+			o.Log.ErrorContext(ctx, "a check was not kept in step with its account", "tenant", c.Tenant, "error", err)
+			failed[i], held[c.Row] = true, true
+		}
+	}
 }
 
 // due is an event that the bus may not have yet, and the commit that it is of.

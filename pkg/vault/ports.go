@@ -10,6 +10,7 @@ import (
 	"keyvend/pkg/account"
 	"keyvend/pkg/apikey"
 	"keyvend/pkg/fault"
+	"keyvend/pkg/health"
 	"keyvend/pkg/integration"
 	"keyvend/pkg/removal"
 	"keyvend/pkg/tenant"
@@ -30,6 +31,7 @@ type Target struct {
 	// AccountID is no row: when not "", only the account of that id is meant, and
 	// another one that is found there is as good as none.
 	AccountID string
+	WithCheck bool // with User: also what is known of whether the account's key works
 }
 
 // means reports whether a, which may be nil, is what t can be about.
@@ -44,6 +46,7 @@ type View struct {
 	Settings     tenant.Settings
 	Integration  *integration.Integration
 	Account      *account.Account // may be dead: see account.Of
+	Check        *health.Check    // may be of another secret than the account's
 	Organization tenant.Organization
 	Override     *integration.Override
 	// Damaged is about rows that are there and cannot be read, nil when all can.

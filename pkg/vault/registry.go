@@ -15,8 +15,9 @@ import (
 
 // Registry keeps a tenant's data integrations.
 type Registry struct {
-	Store IntegrationStore
-	Clock ident.Clock
+	Store  IntegrationStore
+	Verify *Verifier // nil: no key is verified
+	Clock  ident.Clock
 }
 
 // Registration is a provider to register.
@@ -109,6 +110,9 @@ func (r *Registry) save(ctx context.Context, v *Visit, in *integration.Integrati
 		return Registered{Integration: in}, r.Store.SaveIntegration(ctx, in, nil)
 	}
 	a, _, err := place(v, in, *up, r.Clock)
+	if err == nil {
+		err = r.Verify.vet(ctx, v, in, up, a)
+	}
 	if err != nil {
 		return Registered{}, err
 	}

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 
-	"github.com/oklog/ulid/v2"
-
 	"keyvend/pkg/account"
 	"keyvend/pkg/audit"
 	"keyvend/pkg/fault"
@@ -93,8 +91,8 @@ func (d *Vender) vend(ctx context.Context, v *Visit) (Vended, error) {
 	case a.State != account.Connected:
 		return Vended{Reason: NeedsReauthorization, Account: a}, nil
 	}
-	text, err := d.open(ctx, v, a)
-	return Vended{Account: a, Secret: text}, err
+	found, err := open(ctx, d.Keys, v, a)
+	return Vended{Account: a, Secret: found.text}, err
 }
 
 // available says why nothing of this integration may be vended to anyone.
@@ -136,30 +134,6 @@ func frozen(v *Visit) error {
 // the integration's.
 var ErrAuthMethodMismatch = fault.New(fault.Invalid, "auth_method_mismatch",
 	"This data integration uses API keys. Store one with PUT /data-integrations/{slug}/api-key and read it with POST /data-integrations/{slug}/credentials.")
-
-func (d *Vender) open(ctx context.Context, v *Visit, a *account.Account) (secret.Text, error) {
-	stored := a.Secrets[account.Current]
-	header, err := seal.ParseHeader(stored.Sealed)
-	if err != nil {
-		return secret.Text{}, sealFault(err)
-	}
-	key := v.Opening
-	if header.KeyVersion != key.Version() {
-		if key, err = d.Keys.Opening(ctx, v.View.Tenant, header.KeyVersion); err != nil {
-			return secret.Text{}, sealFault(err)
-		}
-	}
-	owner := account.User(v.User, v.Target.Organization) // as asked for, not as stored
-	text, err := key.Open(account.Binding(v.Integration, owner), stored.Cover(account.Current, a.Config),
-		seal.Sealed{Secret: stored.Sealed, MAC: stored.MAC})
-	if err != nil {
-		return secret.Text{}, sealFault(err)
-	}
-	if ulid.ULID(header.SecretID).String() != stored.ID {
-		return secret.Text{}, sealFault(fmt.Errorf("%w: the row names another secret id", seal.ErrIntegrity))
-	}
-	return text, nil
-}
 
 func outcome(vended Vended, err error) string {
 	var refused *fault.Error

@@ -11,7 +11,7 @@ import (
 )
 
 // indexNames are the indexes of the table in AWS; template.yaml has the same.
-func indexNames() []string { return []string{"list", "ids"} }
+func indexNames() []string { return []string{"list", "ids", "due"} }
 
 const createTimeout = time.Minute
 

@@ -1,0 +1,260 @@
+package health
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"keyvend/pkg/account"
+	"keyvend/pkg/catalog"
+)
+
+// Cause is why a key was looked at.
+type Cause string
+
+// The causes.
+const (
+	Scheduled Cause = "schedule" // its time had come
+	Asked     Cause = "request"  // an operator asked for it
+	Report    Cause = "report"   // somebody reported that the provider refused it
+	Confirm   Cause = "confirm"  // it was refused once
+	Save      Cause = "save"     // it was about to be stored
+)
+
+// Check is the row of what is known of an account's key. It is small and apart
+// from the account's, so that a lease neither fights an upsert nor floods the
+// feed. Its JSON form is the stored one.
+type Check struct {
+	Tenant string        `json:"-"` // as in the row's key
+	Slug   string        `json:"-"` // as in the row's key
+	Owner  account.Owner `json:"-"` // as in the row's key
+
+	AccountID     string `json:"account_id"`
+	IntegrationID string `json:"integration_id"`
+	SecretID      string `json:"secret_id"` // what all but the history is about
+	// Seen is the account's revision that named the secret. Older news of the
+	// account, which a feed may deliver again, change nothing.
+	Seen int64 `json:"seen"`
+
+	Verdict    Verdict   `json:"verdict,omitempty"` // of the last look; "" before the first
+	Reason     Reason    `json:"reason,omitempty"`
+	CheckedAt  time.Time `json:"checked_at,omitzero"`
+	Standing   Verdict   `json:"standing,omitempty"` // the last verdict that was not Unknown
+	LastGoodAt time.Time `json:"last_good_at,omitzero"`
+	FirstBadAt time.Time `json:"first_bad_at,omitzero"` // since when it has been refused
+	Unknowns   int       `json:"unknowns,omitempty"`    // looks in a row that found nothing
+	RefusedAt  time.Time `json:"refused_at,omitzero"`   // a refusal that waits for a second one
+	ReportedAt time.Time `json:"reported_at,omitzero"`  // a report that waits for a look
+	History    []Entry   `json:"history,omitempty"`     // newest first, of all the account's keys
+
+	// DueAt is when the key is to be looked at; zero is never. To lease a check
+	// is to put it off for as long as the lease lasts.
+	DueAt time.Time `json:"due_at,omitzero"`
+	// Slotted: DueAt is a slot in its provider's pace that was reserved for it.
+	Slotted bool `json:"slotted,omitempty"`
+	Tries   int  `json:"tries,omitempty"` // leases since the last finding
+
+	Revision int64 `json:"-"`
+	// Damaged: the row is there and cannot be read. Nothing is known but its key.
+	Damaged bool `json:"-"`
+}
+
+// Entry is one look in a check's history.
+type Entry struct {
+	Verdict  Verdict   `json:"verdict"`
+	Reason   Reason    `json:"reason"`
+	At       time.Time `json:"at"`
+	Cause    Cause     `json:"cause"`
+	SecretID string    `json:"secret_id"`
+}
+
+const (
+	remembered = 20              // entries of a history
+	apart      = 2 * time.Minute // between two refusals that count as two
+	reportHeld = time.Hour       // how long a report waits for the look that confirms it
+	recheck    = 5 * time.Minute // until the first look after one that found nothing
+	LookAgain  = 24 * time.Hour  // how long no check is left alone, so that a shorter interval is noticed
+	jitter     = 0.25            // of an interval, to either side
+	// Lease is how long a worker has to come to a finding; then the check is
+	// anybody's again.
+	Lease = 5 * time.Minute
+	// MaxTries is how often a check is leased without a finding before it is left
+	// for an operator.
+	MaxTries = 5
+)
+
+// Of makes the check of an account's current secret, due within a minute.
+func Of(a *account.Account, now time.Time) *Check {
+	c := &Check{Tenant: a.Tenant, Slug: a.Slug, Owner: a.Owner}
+	c.Follow(a, now)
+	return c
+}
+
+// Follow takes note of an account's row, and reports whether that changes
+// anything: whether it is of another secret than the one that was known.
+func (c *Check) Follow(a *account.Account, now time.Time) bool {
+	s := a.Secrets[account.Current]
+	if a.Revision <= c.Seen || c.AccountID == a.ID && c.SecretID == s.ID {
+		return false
+	}
+	history := c.History
+	if c.AccountID != a.ID {
+		history = nil
+	}
+	*c = Check{
+		Tenant: c.Tenant, Slug: c.Slug, Owner: c.Owner, Revision: c.Revision,
+		AccountID: a.ID, IntegrationID: a.IntegrationID, SecretID: s.ID, Seen: a.Revision,
+		History: history,
+		DueAt:   now.Add(time.Duration(rand.Int64N(int64(time.Minute)))), //nolint:gosec // spreads work, keeps no secret
+	}
+	return true
+}
+
+// Adopt records what the provider said of the account's secret before it was
+// stored, if it was asked.
+func (c *Check) Adopt(a *account.Account, every time.Duration) {
+	if said := a.Secrets[account.Current].Verified; said != nil {
+		c.Record(Finding{Verdict: Verdict(said.Verdict), Reason: Reason(said.Reason), At: said.At}, Save, every)
+	}
+}
+
+// Turn is what a finding changes for whoever depends on the key.
+type Turn int
+
+// The turns.
+const (
+	Steady Turn = iota
+	Broke       // it works no longer, as of this finding
+	Mended      // it works again
+)
+
+// Record takes a finding into account. every is the time between checks, 0 when
+// there are none on schedule.
+func (c *Check) Record(f Finding, cause Cause, every time.Duration) Turn {
+	f = c.weigh(f)
+	c.Verdict, c.Reason, c.CheckedAt, c.Tries = f.Verdict, f.Reason, f.At, 0
+	entry := Entry{f.Verdict, f.Reason, f.At, cause, c.SecretID}
+	c.History = append([]Entry{entry}, c.History[:min(len(c.History), remembered-1)]...)
+	turn := c.stand(f)
+	c.DueAt, c.Slotted = f.At.Add(c.until(f, every)), false
+	if f.Reason == NoCheck {
+		c.DueAt = time.Time{}
+	}
+	return turn
+}
+
+// weigh makes of a refusal that stands alone what it is: nothing definite yet.
+// It counts when it is the second, minutes after the first, or when somebody
+// else saw the provider refuse the key.
+func (c *Check) weigh(f Finding) Finding {
+	switch {
+	case f.Verdict == Unknown:
+		return f
+	case f.Verdict != catalog.Invalid:
+		c.RefusedAt, c.ReportedAt = time.Time{}, time.Time{}
+		return f
+	case c.Standing == catalog.Invalid, !c.ReportedAt.IsZero() && f.At.Sub(c.ReportedAt) < reportHeld:
+		c.RefusedAt, c.ReportedAt = time.Time{}, time.Time{}
+		return f
+	case c.RefusedAt.IsZero():
+		c.RefusedAt = f.At
+	case f.At.Sub(c.RefusedAt) >= apart:
+		return f
+	}
+	return Finding{Verdict: Unknown, Reason: RefusedOnce, At: f.At}
+}
+
+// stand moves what is known for certain.
+func (c *Check) stand(f Finding) Turn {
+	before := c.Standing
+	switch f.Verdict {
+	case Unknown:
+		c.Unknowns++
+		return Steady
+	case catalog.Invalid:
+		c.Standing, c.Unknowns = f.Verdict, 0
+		if before != catalog.Invalid {
+			c.FirstBadAt = f.At
+			return Broke
+		}
+	default:
+		c.Standing, c.Unknowns = f.Verdict, 0
+		c.LastGoodAt, c.FirstBadAt = f.At, time.Time{}
+		if before == catalog.Invalid {
+			return Mended
+		}
+	}
+	return Steady
+}
+
+// until is how long after a finding the next look is due.
+func (c *Check) until(f Finding, every time.Duration) time.Duration {
+	if f.Reason == RefusedOnce {
+		return apart + time.Duration(rand.Int64N(int64(apart))) //nolint:gosec // spreads work, keeps no secret
+	}
+	wait := every
+	if every == 0 {
+		wait = LookAgain
+	}
+	if f.Strained() {
+		wait = max(min(wait, recheck<<min(c.Unknowns-1, 10)), f.RetryAfter)
+	}
+	return min(spread(wait), LookAgain+LookAgain/4)
+}
+
+func spread(d time.Duration) time.Duration {
+	return time.Duration(float64(d) * (1 - jitter + 2*jitter*rand.Float64())) //nolint:gosec // spreads work, keeps no secret
+}
+
+// NextLook is when the key is asked about next if nothing happens, zero when it
+// is not.
+func (c *Check) NextLook(every time.Duration) time.Time {
+	if every == 0 && c.RefusedAt.IsZero() {
+		return time.Time{}
+	}
+	if rest := c.resting(every); rest.After(c.DueAt) {
+		return rest
+	}
+	return c.DueAt
+}
+
+// resting is until when a key that was looked at is left alone, where checks are
+// further apart than looks at their rows.
+func (c *Check) resting(every time.Duration) time.Time {
+	if every <= LookAgain || c.CheckedAt.IsZero() || c.Verdict == Unknown {
+		return time.Time{}
+	}
+	return c.CheckedAt.Add(every - every/4)
+}
+
+// Resting reports whether a due check needs no asking yet, and puts it off.
+func (c *Check) Resting(now time.Time, every time.Duration) bool {
+	rest := c.resting(every)
+	switch {
+	case every == 0 && c.RefusedAt.IsZero():
+		rest = now.Add(LookAgain)
+	case !rest.After(now):
+		return false
+	}
+	c.DueAt, c.Slotted = now.Add(min(rest.Sub(now), spread(LookAgain))), false
+	return true
+}
+
+// Urgent reports whether somebody waits for the look that is due.
+func (c *Check) Urgent() bool { return !c.RefusedAt.IsZero() || !c.ReportedAt.IsZero() }
+
+// Take leases the check for a look at the given time.
+func (c *Check) Take(at time.Time) {
+	c.DueAt, c.Slotted = at.Add(Lease), false
+	c.Tries++
+}
+
+// PutOff keeps a slot for the check.
+func (c *Check) PutOff(slot time.Time) { c.DueAt, c.Slotted = slot, true }
+
+// late is how long behind its time a slot still counts. When many were missed
+// they would all be used at once.
+const late = time.Minute
+
+// HasSlot reports whether the check has a slot in its provider's pace, now or
+// soon.
+func (c *Check) HasSlot(now time.Time) bool { return c.Slotted && now.Sub(c.DueAt) <= late }

@@ -1,0 +1,4 @@
+package integration
+
+// EffectiveOnInvalid stub.
+func (in *Integration) OnInvalid() OnInvalid { return in.Policy.OnInvalid.OrDefault() }

@@ -1,0 +1,244 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"keyvend/pkg/account"
+	"keyvend/pkg/catalog"
+	"keyvend/pkg/event"
+	"keyvend/pkg/health"
+	"keyvend/pkg/ident"
+	"keyvend/pkg/integration"
+	"keyvend/pkg/secret"
+	"keyvend/pkg/tenant"
+)
+
+// CheckStore is what making checks needs.
+type CheckStore interface {
+	Reader
+	PaceStore
+	DeleteCheck(ctx context.Context, c *health.Check) error
+	// SaveFinding writes a check and what a finding changes besides, all or
+	// nothing: the account when its state changes, a remark for what changes no
+	// state; nil is none.
+	SaveFinding(ctx context.Context, c *health.Check, a *account.Account, remark *event.Event) error
+	SaveBreaker(ctx context.Context, provider string, b *health.Breaker) error
+}
+
+// Examiner asks a provider about a key. *health.Examiner is one.
+type Examiner interface {
+	Examine(ctx context.Context, p catalog.Provider, config map[string]string, key secret.Text) health.Finding
+}
+
+// Checker looks at keys: it asks their providers and records what they say.
+type Checker struct {
+	Store    CheckStore
+	Keys     OpeningKeyring
+	Examiner Examiner
+	Queue    CheckQueue // for what has to wait for its slot
+	Clock    ident.Clock
+	Log      *slog.Logger
+}
+
+// Check does what a request asks for. Requests that came too late, twice, or
+// about what is gone do nothing. An error means that it has to come again.
+func (c *Checker) Check(ctx context.Context, r CheckRequest) error {
+	v, err := c.visit(ctx, r)
+	if v == nil || err != nil {
+		return err
+	}
+	a := living(v, v.Integration)
+	if a == nil || a.Damaged {
+		return c.forget(ctx, v)
+	}
+	if c.outdated(v, a, r) {
+		return nil
+	}
+	if wait, err := c.waits(ctx, v, r); wait || err != nil {
+		return err
+	}
+	finding, err := c.look(ctx, v, a)
+	if err != nil {
+		c.Log.ErrorContext(ctx, "a check could not be made", "alarm", "integrity", "tenant", r.Tenant, "account_id", a.ID, "error", err)
+		return err
+	}
+	c.strain(ctx, v.Integration, finding)
+	return c.record(ctx, v, a, finding, r)
+}
+
+// visit reads what the request is about; nil when there is no such tenant any
+// more.
+func (c *Checker) visit(ctx context.Context, r CheckRequest) (*Visit, error) {
+	target := Target{Tenant: r.Tenant, Slug: r.Slug, User: r.User, Organization: r.Organization, WithCheck: true}
+	view, err := c.Store.Load(ctx, target)
+	if err != nil {
+		return nil, err
+	}
+	if view.Tenant == nil || view.Tenant.Status != tenant.Active {
+		return nil, nil
+	}
+	if view.Damaged != nil {
+		return nil, view.Damaged
+	}
+	keys, err := c.Keys.Unlock(ctx, view.Tenant)
+	if err != nil {
+		return nil, sealFault(err)
+	}
+	return &Visit{Target: target, View: view, Unlocked: keys}, nil
+}
+
+// forget deletes the check of an account that is gone.
+func (c *Checker) forget(ctx context.Context, v *Visit) error {
+	if v.View.Check == nil {
+		return nil
+	}
+	return stale(c.Store.DeleteCheck(ctx, v.View.Check))
+}
+
+// overdue is how long after its slot a leased check may still be made: its lease
+// ends soon, and somebody else will make it.
+const overdue = health.Lease - time.Minute
+
+func (c *Checker) outdated(v *Visit, a *account.Account, r CheckRequest) bool {
+	switch {
+	case r.SecretID != "" && r.SecretID != a.Secrets[account.Current].ID:
+		return true
+	case r.Revision == 0:
+		return false
+	default:
+		return v.View.Check == nil || v.View.Check.Revision != r.Revision || c.Clock.Now().Sub(r.Slot) > overdue
+	}
+}
+
+// waits puts a request off until the provider may be asked. What the schedule
+// leased has its slot.
+func (c *Checker) waits(ctx context.Context, v *Visit, r CheckRequest) (bool, error) {
+	p := v.Integration.Provider()
+	if !r.Slot.IsZero() || p.Check == nil {
+		return false, nil
+	}
+	l := lane{health.ProviderKey(v.Integration), AskedLane, p.PerMinute()}
+	slot, err := takeSlots(ctx, c.Store, c.Clock, l, time.Time{}, 1)
+	wait := slot.Sub(c.Clock.Now())
+	switch {
+	case err != nil:
+		return false, err
+	case wait <= 0:
+		return false, nil
+	case wait > MaxDelay:
+		c.Log.WarnContext(ctx, "a check is not made, since too many were asked for", "provider", l.provider, "tenant", r.Tenant)
+		return true, nil
+	}
+	r.Slot = slot
+	return true, errors.Join(c.Queue.Send(ctx, []CheckRequest{r})...)
+}
+
+// look asks the provider about the account's key.
+func (c *Checker) look(ctx context.Context, v *Visit, a *account.Account) (health.Finding, error) {
+	none := health.Finding{Verdict: health.Unknown, Reason: health.NoCheck, At: c.Clock.Now()}
+	p := v.Integration.Provider()
+	if p.Check == nil {
+		return none, nil
+	}
+	if !v.Integration.Vouched(v.Ingest) {
+		return none, sealFault(errForeignCheck)
+	}
+	found, err := open(ctx, c.Keys, v, a)
+	if err != nil {
+		return none, err
+	}
+	defer found.text.Wipe()
+	if !found.checkable {
+		return none, nil
+	}
+	return c.Examiner.Examine(ctx, p, a.Config, found.text), nil
+}
+
+// strain tells the provider's breaker of a finding. That is advice for the
+// schedule: when it cannot be stored, the next finding tells it again.
+func (c *Checker) strain(ctx context.Context, in *integration.Integration, f health.Finding) {
+	if !f.Definite() && !f.Strained() {
+		return
+	}
+	key := health.ProviderKey(in)
+	for try := 1; try <= attempts; try++ {
+		b, err := c.Store.Breaker(ctx, key)
+		if err == nil && b.Record(f) {
+			err = c.Store.SaveBreaker(ctx, key, &b)
+		}
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, ErrChanged) {
+			c.Log.WarnContext(ctx, "a breaker was not told of a finding", "provider", key, "error", err)
+			return
+		}
+	}
+}
+
+// record writes what a finding changes, unless it is about a secret that was
+// replaced meanwhile.
+func (c *Checker) record(ctx context.Context, v *Visit, about *account.Account, f health.Finding, r CheckRequest) error {
+	secretID := about.Secrets[account.Current].ID
+	return again(ctx, c.Store, v, func(v *Visit) error {
+		a := living(v, v.Integration)
+		if a == nil || a.ID != about.ID || a.Secrets[account.Current].ID != secretID {
+			return nil
+		}
+		check, known := checkOf(v, a, c.Clock.Now())
+		if r.Revision != 0 && (!known || check.Revision != r.Revision) {
+			return nil // another delivery of the same request was faster
+		}
+		reported := check.ReportedAt
+		if !r.AskedAt.IsZero() && r.Cause == health.Report {
+			check.ReportedAt = r.AskedAt
+		}
+		turn := check.Record(f, r.Cause, v.Integration.CheckEvery())
+		next, remark := c.consequence(v.Integration, a, check, turn, f.At)
+		if r.Cause == health.Report && f.Reason == health.NoCheck && f.At.Sub(reported) >= remarkApart {
+			remark = note(event.ReauthorizationNeeded, a, f.At, health.Reported)
+		}
+		return c.Store.SaveFinding(ctx, check, next, remark)
+	})
+}
+
+// remarkApart is the least time between two remarks about reports of one key.
+const remarkApart = time.Hour
+
+// checkOf is a copy of the visit's check, if it is of the account's secret, else
+// a new one in its place.
+func checkOf(v *Visit, a *account.Account, now time.Time) (check *health.Check, known bool) {
+	if v.View.Check == nil {
+		return health.Of(a, now), false
+	}
+	c := *v.View.Check
+	return &c, !c.Follow(a, now)
+}
+
+// consequence is what a finding means beyond the check: the account in another
+// state, or a remark for what changes no state.
+func (c *Checker) consequence(in *integration.Integration, a *account.Account, check *health.Check, turn health.Turn, at time.Time) (*account.Account, *event.Event) {
+	next := *a
+	next.UpdatedAt, next.ChangedBy = at, ""
+	switch {
+	case check.Verdict == catalog.Invalid && in.OnInvalid() == integration.Refuse && a.State == account.Connected:
+		next.State, next.StateReason = account.NeedsReauthorization, account.Refused
+		return &next, nil
+	case (check.Verdict == catalog.Valid || check.Verdict == catalog.Limited) && a.StateReason == account.Refused:
+		next.State, next.StateReason = account.Connected, ""
+		return &next, nil
+	case turn == health.Broke && a.State == account.Connected:
+		return nil, note(event.ReauthorizationNeeded, a, at, health.Refused)
+	case turn == health.Mended && a.State == account.Connected:
+		return nil, note(event.Recovered, a, at, health.Works)
+	}
+	return nil, nil
+}
+
+func note(name event.Name, a *account.Account, at time.Time, why health.Reason) *event.Event {
+	e := event.Note(name, a, at, event.System(), string(why))
+	return &e
+}
