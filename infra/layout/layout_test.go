@@ -89,7 +89,7 @@ func own(t *testing.T) []Package {
 // own layer those that beside names.
 var layers = [][]string{
 	{"functions", "infra"},
-	{"pkg/boot", "pkg/boot/outbox", "pkg/serve", "pkg/feed"},
+	{"pkg/boot", "pkg/boot/outbox", "pkg/serve", "pkg/feed", "pkg/queue"},
 	{
 		"pkg/api", "pkg/operator", "pkg/store",
 		"pkg/table/dynamo", "pkg/table/dynamo/streams", "pkg/table/bolt", "pkg/seal/awskms", "pkg/seal/localkey",
@@ -103,7 +103,7 @@ var layers = [][]string{
 // beside are the imports within a layer.
 var beside = map[string][]string{
 	"infra":                    {"infra"},
-	"pkg/boot":                 {"pkg/feed"},
+	"pkg/boot":                 {"pkg/feed", "pkg/queue"},
 	"pkg/boot/outbox":          {"pkg/boot", "pkg/feed"},
 	"pkg/table/dynamo/streams": {"pkg/table/dynamo"},
 	"pkg/seal/awskms":          {"pkg/attempt"},
