@@ -89,11 +89,11 @@ func own(t *testing.T) []Package {
 // own layer those that beside names.
 var layers = [][]string{
 	{"functions", "infra"},
-	{"pkg/boot", "pkg/boot/outbox", "pkg/serve", "pkg/feed"},
+	{"pkg/boot", "pkg/boot/outbox", "pkg/serve", "pkg/feed", "pkg/queue"},
 	{
 		"pkg/api", "pkg/operator", "pkg/store",
 		"pkg/table/dynamo", "pkg/table/dynamo/streams", "pkg/table/bolt", "pkg/seal/awskms", "pkg/seal/localkey",
-		"pkg/bus/eventbridge", "pkg/bus/sqs",
+		"pkg/bus/eventbridge", "pkg/bus/sqs", "pkg/attempt",
 	},
 	{"pkg/vault"},
 	{"pkg/account", "pkg/apikey", "pkg/audit", "pkg/health", "pkg/event", "pkg/integration", "pkg/removal", "pkg/tenant", "pkg/catalog", "pkg/seal", "pkg/table"},
@@ -103,9 +103,12 @@ var layers = [][]string{
 // beside are the imports within a layer.
 var beside = map[string][]string{
 	"infra":                    {"infra"},
-	"pkg/boot":                 {"pkg/feed"},
+	"pkg/boot":                 {"pkg/feed", "pkg/queue"},
 	"pkg/boot/outbox":          {"pkg/boot", "pkg/feed"},
 	"pkg/table/dynamo/streams": {"pkg/table/dynamo"},
+	"pkg/seal/awskms":          {"pkg/attempt"},
+	"pkg/bus/eventbridge":      {"pkg/attempt"},
+	"pkg/bus/sqs":              {"pkg/attempt"},
 	"pkg/account":              {"pkg/integration", "pkg/seal"},
 	"pkg/removal":              {"pkg/account"},
 	"pkg/integration":          {"pkg/catalog", "pkg/tenant"},
@@ -195,7 +198,7 @@ func TestOnePackageKnowsEachOfTheCloudsParts(t *testing.T) {
 	}
 }
 
-var awsPackages = []string{"pkg/table/dynamo", "pkg/seal/awskms", "pkg/bus", "pkg/boot", "pkg/serve"}
+var awsPackages = []string{"pkg/table/dynamo", "pkg/seal/awskms", "pkg/bus", "pkg/attempt", "pkg/boot", "pkg/serve"}
 
 func knows(local string, who []string) bool {
 	return slices.ContainsFunc(who, func(w string) bool { return local == w || strings.HasPrefix(local, w+"/") })

@@ -10,11 +10,10 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 
+	"keyvend/pkg/attempt"
 	"keyvend/pkg/event"
 	"keyvend/pkg/vault"
 )
@@ -29,17 +28,12 @@ const (
 	timeBytes  = 14 // that the service counts for an entry's time
 )
 
-const (
-	attempts       = 3
-	attemptTimeout = 2 * time.Second
-	batchTimeout   = 5 * time.Second
-)
-
 // Bus puts events on one event bus. Each has Source, the event's name as its
 // detail type, its JSON form as its detail, and the tenant's id as its only
 // resource, so that a rule can tell tenants apart.
 type Bus struct {
 	client *eventbridge.Client
+	policy attempt.Policy // of a batch
 	name   string
 }
 
@@ -47,9 +41,10 @@ var _ vault.Bus = (*Bus)(nil)
 
 // New makes a Bus of the event bus of that name or ARN. It opens no connection.
 func New(cfg aws.Config, name string) *Bus {
-	return &Bus{name: name, client: eventbridge.NewFromConfig(cfg, func(o *eventbridge.Options) {
-		o.Retryer = retry.NewStandard(func(s *retry.StandardOptions) { s.MaxAttempts = attempts })
-		o.HTTPClient = awshttp.NewBuildableClient().WithTimeout(attemptTimeout)
+	policy := attempt.Policy{Each: 2 * time.Second, Most: 3, Total: 5 * time.Second}
+	return &Bus{name: name, policy: policy, client: eventbridge.NewFromConfig(cfg, func(o *eventbridge.Options) {
+		o.Retryer = policy.Retryer()
+		o.HTTPClient = policy.Client(o.HTTPClient)
 	})}
 }
 
@@ -101,7 +96,7 @@ func first(entries []types.PutEventsRequestEntry, places []int) []int {
 
 // put sends one batch. The error is that of the batch as a whole.
 func (b *Bus) put(ctx context.Context, entries []types.PutEventsRequestEntry, batch []int, errs []error) error {
-	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
+	ctx, cancel := b.policy.Bound(ctx)
 	defer cancel()
 	in := &eventbridge.PutEventsInput{}
 	for _, i := range batch {

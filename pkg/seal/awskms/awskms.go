@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"math/rand/v2"
 	"net/http"
 	"strings"
 	"time"
@@ -19,6 +17,7 @@ import (
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"keyvend/pkg/attempt"
 	"keyvend/pkg/seal"
 )
 
@@ -38,16 +37,13 @@ type Config struct {
 	Reserve time.Duration
 }
 
-const (
-	// maxBlob is what KMS takes as a ciphertext.
-	maxBlob = 6144
-	// maxBackoff is the longest wait before another attempt.
-	maxBackoff = 200 * time.Millisecond
-)
+// maxBlob is what KMS takes as a ciphertext, in bytes.
+const maxBlob = 6144
 
 // Wrapper implements seal.Wrapper with KMS.
 type Wrapper struct {
-	cfg    Config
+	key    string // its ARN
+	policy attempt.Policy
 	client *kms.Client
 }
 
@@ -62,16 +58,13 @@ func New(c aws.Config, cfg Config) (*Wrapper, error) {
 	cfg.Attempts = orDefault(cfg.Attempts, 3)
 	cfg.Total = orDefault(cfg.Total, 2500*time.Millisecond)
 	cfg.Reserve = orDefault(cfg.Reserve, 200*time.Millisecond)
+	policy := attempt.Policy{Each: cfg.Attempt, Most: cfg.Attempts, Total: cfg.Total, Reserve: cfg.Reserve, Passing: transient}
 	client := kms.NewFromConfig(c, func(o *kms.Options) {
-		o.Retryer = retry.NewStandard(func(s *retry.StandardOptions) {
-			s.MaxAttempts = cfg.Attempts
-			s.Backoff = retry.BackoffDelayerFunc(backoff)
-			s.Retryables = append(s.Retryables, retry.RetryableErrorCode{Codes: transient})
-		})
-		o.HTTPClient = attemptClient{o.HTTPClient, cfg.Attempt}
+		o.Retryer = policy.Retryer()
+		o.HTTPClient = policy.Client(o.HTTPClient)
 		o.ClientLogMode = 0 // bodies hold key material in clear
 	})
-	return &Wrapper{cfg: cfg, client: client}, nil
+	return &Wrapper{key: cfg.KeyARN, policy: policy, client: client}, nil
 }
 
 func orDefault[T int | time.Duration](v, def T) T {
@@ -82,14 +75,14 @@ func orDefault[T int | time.Duration](v, def T) T {
 }
 
 // KeyID names the key, for seal.Config.
-func (w *Wrapper) KeyID() string { return w.cfg.KeyARN }
+func (w *Wrapper) KeyID() string { return w.key }
 
 // Wrap implements seal.Wrapper.
 func (w *Wrapper) Wrap(ctx context.Context, c seal.Context, plaintext []byte) ([]byte, error) {
-	ctx, cancel := w.bound(ctx)
+	ctx, cancel := w.policy.Bound(ctx)
 	defer cancel()
 	out, err := w.client.Encrypt(ctx, &kms.EncryptInput{
-		KeyId:               &w.cfg.KeyARN,
+		KeyId:               &w.key,
 		Plaintext:           plaintext,
 		EncryptionContext:   c.Map(),
 		EncryptionAlgorithm: types.EncryptionAlgorithmSpecSymmetricDefault,
@@ -108,10 +101,10 @@ func (w *Wrapper) Unwrap(ctx context.Context, c seal.Context, blob []byte) ([]by
 	if len(blob) == 0 || len(blob) > maxBlob {
 		return nil, fmt.Errorf("%w: a wrapped blob of %d bytes", seal.ErrIntegrity, len(blob))
 	}
-	ctx, cancel := w.bound(ctx)
+	ctx, cancel := w.policy.Bound(ctx)
 	defer cancel()
 	out, err := w.client.Decrypt(ctx, &kms.DecryptInput{
-		KeyId:               &w.cfg.KeyARN,
+		KeyId:               &w.key,
 		CiphertextBlob:      blob,
 		EncryptionContext:   c.Map(),
 		EncryptionAlgorithm: types.EncryptionAlgorithmSpecSymmetricDefault,
@@ -128,30 +121,13 @@ func (w *Wrapper) Unwrap(ctx context.Context, c seal.Context, blob []byte) ([]by
 
 // check refuses the answer of another key, and an empty one.
 func (w *Wrapper) check(op string, key *string, content []byte) error {
-	if got := aws.ToString(key); got != w.cfg.KeyARN {
+	if got := aws.ToString(key); got != w.key {
 		return fmt.Errorf("%w: KMS %s answered for key %q", seal.ErrIntegrity, op, got)
 	}
 	if len(content) == 0 {
 		return fmt.Errorf("%w: KMS %s answered nothing", seal.ErrIntegrity, op)
 	}
 	return nil
-}
-
-// bound cuts the context to the total time and the reserve before its deadline.
-func (w *Wrapper) bound(ctx context.Context) (context.Context, context.CancelFunc) {
-	end := time.Now().Add(w.cfg.Total)
-	if deadline, ok := ctx.Deadline(); ok {
-		if early := deadline.Add(-w.cfg.Reserve); early.Before(end) {
-			end = early
-		}
-	}
-	return context.WithDeadline(ctx, end)
-}
-
-// backoff is exponential with full jitter.
-func backoff(attempt int, _ error) (time.Duration, error) {
-	ceiling := min(maxBackoff, 50*time.Millisecond<<min(attempt, 8))
-	return rand.N(ceiling), nil //nolint:gosec // spreads load; nothing depends on its secrecy
 }
 
 // transient are the errors, besides those that the SDK knows, that go away by
@@ -206,34 +182,4 @@ func sentinel(err error) error {
 	// Disabled, pending deletion, denied, not found, and whatever else KMS says
 	// no with: a person has to look at it.
 	return seal.ErrRefused
-}
-
-// attemptClient bounds each attempt, until its body is closed. The SDK has no
-// such bound, and its retries see an attempt that ran out as a failed connection.
-type attemptClient struct {
-	next  kms.HTTPClient
-	limit time.Duration
-}
-
-// Do implements kms.HTTPClient.
-func (c attemptClient) Do(req *http.Request) (*http.Response, error) {
-	ctx, cancel := context.WithTimeout(req.Context(), c.limit)
-	resp, err := c.next.Do(req.WithContext(ctx))
-	if err != nil {
-		cancel()
-		return nil, err
-	}
-	resp.Body = boundBody{resp.Body, cancel}
-	return resp, nil
-}
-
-type boundBody struct {
-	io.ReadCloser
-	cancel context.CancelFunc
-}
-
-// Close implements io.Closer.
-func (b boundBody) Close() error {
-	defer b.cancel()
-	return b.ReadCloser.Close()
 }
