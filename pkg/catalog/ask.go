@@ -64,7 +64,7 @@ func (c Check) Host(fields []ConfigField, config map[string]string, key secret.T
 	if err != nil {
 		return "", err
 	}
-	if !publicHostname(host) {
+	if !PublicHostname(host) {
 		return "", fmt.Errorf("%w: the host", ErrUnfit)
 	}
 	return host, nil

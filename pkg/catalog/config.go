@@ -59,7 +59,7 @@ func (f ConfigField) Check(value string) (reason string, ok bool) {
 		return fmt.Sprintf("%s has characters that cannot be used. Type it instead of pasting it.", f.Label), false
 	case len(f.Options) > 0:
 		return f.checkOption(value)
-	case f.Format == formatHostname && !publicHostname(value):
+	case f.Format == formatHostname && !PublicHostname(value):
 		return fmt.Sprintf("%s is not the name of a public host. Enter the name alone, in lower case, without https:// and without a path%s.", f.Label, f.such()), false
 	case len(f.Shapes) > 0 && !slices.ContainsFunc(f.Shapes, func(s Shape) bool { return s.Matches([]byte(value)) }):
 		return fmt.Sprintf("%s does not have the right form%s. %s", f.Label, f.such(), f.Description), false
@@ -105,12 +105,12 @@ func (f ConfigField) Derive(key []byte) (string, bool) {
 	return value, true
 }
 
-// publicHostname reports whether s can be the name of a host on the public
+// PublicHostname reports whether s can be the name of a host on the public
 // internet, in the one spelling that is stored: lower case, at least two
 // labels, no dot at the end. Addresses of every notation are refused, since no
 // top-level domain begins with a digit. It says nothing about what the name
 // resolves to; who dials it checks that.
-func publicHostname(s string) bool {
+func PublicHostname(s string) bool {
 	labels := strings.Split(s, ".")
 	if len(s) > 253 || len(labels) < 2 || slices.ContainsFunc(labels, badLabel) {
 		return false

@@ -145,7 +145,7 @@ func unsoundHost(host string, fields []ConfigField) string {
 		hosts = product(hosts, choices)
 	}
 	for _, h := range hosts {
-		if !publicHostname(h) {
+		if !PublicHostname(h) {
 			return privateHost
 		}
 	}
