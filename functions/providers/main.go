@@ -5,10 +5,11 @@ import (
 	"context"
 
 	"keyvend/pkg/boot"
+	"keyvend/pkg/boot/asker"
 	"keyvend/pkg/serve"
 )
 
 func main() {
-	app := boot.MustFromEnv(context.Background())
+	app := boot.MustFromEnv(context.Background(), asker.FromEnv)
 	serve.Lambda(app.Providers())
 }

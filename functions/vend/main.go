@@ -5,10 +5,11 @@ import (
 	"context"
 
 	"keyvend/pkg/boot"
+	"keyvend/pkg/boot/checkqueue"
 	"keyvend/pkg/serve"
 )
 
 func main() {
-	app := boot.MustFromEnv(context.Background())
+	app := boot.MustFromEnv(context.Background(), checkqueue.FromEnv)
 	serve.Lambda(app.Vend())
 }

@@ -9,10 +9,12 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
 	"keyvend/pkg/boot"
+	"keyvend/pkg/outbound"
 	"keyvend/pkg/serve"
 	"keyvend/pkg/table/bolt"
 )
@@ -43,7 +45,7 @@ func run(ctx context.Context, o options, out io.Writer) error {
 		return err
 	}
 	env := envFile{filepath.Join(o.dir, "env")}
-	app, err := boot.OpenLocal(o.dir, o.log)
+	app, err := boot.OpenLocal(o.dir, outbound.New(outbound.Config{}), o.log)
 	if errors.Is(err, bolt.ErrInUse) {
 		return fmt.Errorf("another keyvend is using the data folder %s. Stop it, or choose another folder with -data", o.dir)
 	}
@@ -76,10 +78,11 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	}
 	defer desk.close()
 	ctx, stop := context.WithCancel(ctx)
-	followed := make(chan struct{})
-	go func() { defer close(followed); app.Follow(ctx) }()
-	defer func() { stop(); <-followed }() // before the table is closed
-	go sweepRegularly(ctx, app.App, o.log)
+	var background sync.WaitGroup
+	background.Go(func() { app.Follow(ctx) })
+	background.Go(func() { app.Check(ctx) })
+	background.Go(func() { sweepRegularly(ctx, app.App, o.log) })
+	defer func() { stop(); background.Wait() }() // before the table is closed
 
 	base := baseURL(listener.Addr())
 	served := make(chan error, 1)

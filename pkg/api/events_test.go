@@ -37,7 +37,7 @@ func (h *history) happened(name events.Name, organization string, age time.Durat
 		ID: h.Clock.Now().String() + fmt.Sprint(age), IntegrationID: "data_integration_1", Slug: "openai",
 		Owner: account.User("u", organization), State: account.Connected,
 	}
-	e := events.Note(name, a, h.Clock.Now().Add(-age), events.System())
+	e := events.Note(name, a, h.Clock.Now().Add(-age), events.System(), "")
 	if _, err := h.Store.StoreEvent(h.t.Context(), vault.StoredEvent{Event: e, Tenant: h.tenant}); err != nil {
 		h.t.Fatal(err)
 	}

@@ -5,15 +5,19 @@ package boot
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"slices"
+	"sync"
 
 	"keyvend/pkg/api"
 	"keyvend/pkg/audit"
 	"keyvend/pkg/feed"
+	"keyvend/pkg/health"
 	"keyvend/pkg/ident"
 	"keyvend/pkg/operator"
+	"keyvend/pkg/queue"
 	"keyvend/pkg/seal"
 	"keyvend/pkg/store"
 	"keyvend/pkg/table"
@@ -28,6 +32,10 @@ type Parts struct {
 	Audit   audit.Log
 	Log     *slog.Logger
 	Clock   ident.Clock // nil: the real one
+	// Asker asks providers whether keys work, and Checks brings requests for that
+	// to the function "health". Functions that do neither have none.
+	Asker  health.Asker
+	Checks vault.CheckQueue
 	// InOrder says that one process alone makes events, in the order of the
 	// changes, so that GET /events need not keep the youngest back.
 	InOrder bool
@@ -56,10 +64,75 @@ func (a *App) Vend() http.Handler { return a.vend() }
 // Whole serves everything that has a path from one handler.
 func (a *App) Whole() http.Handler { return api.Join(a.providers(), a.keys(), a.vend()) }
 
-// Sweep is the function "sweep". What triggered it does not matter.
-func (a *App) Sweep(ctx context.Context, _ json.RawMessage) (vault.Swept, error) {
+// Swept is what one run of the function "sweep" did.
+type Swept struct {
+	vault.Swept
+	Checks vault.Planned `json:"checks"`
+}
+
+// Sweep is the function "sweep". What triggered it does not matter. Checks go
+// first: they are quickly planned, and a large removal takes all the time there is.
+func (a *App) Sweep(ctx context.Context, _ json.RawMessage) (swept Swept, err error) {
+	schedule := vault.Schedule{Store: a.store, Queue: a.parts.Checks, Clock: a.parts.Clock, Log: a.parts.Log}
 	sweeper := vault.Sweeper{Store: a.store, Clock: a.parts.Clock, Log: a.parts.Log}
-	return sweeper.Sweep(ctx)
+	var planned, removed error
+	swept.Checks, planned = schedule.Run(ctx)
+	swept.Swept, removed = sweeper.Sweep(ctx)
+	return swept, errors.Join(planned, removed)
+}
+
+// Checker looks at keys for the function "health".
+func (a *App) Checker() *vault.Checker {
+	return &vault.Checker{
+		Store:    a.store,
+		Keys:     vault.OpeningKeys{Ring: a.ring(), Blobs: a.store},
+		Examiner: a.examiner(),
+		Queue:    a.parts.Checks,
+		Clock:    a.parts.Clock,
+		Log:      a.parts.Log,
+	}
+}
+
+// Health is the function "health": it makes the checks that a queue brings.
+func (a *App) Health() func(context.Context, queue.Event) (queue.Failures, error) {
+	checker := a.Checker()
+	return queue.Batch(
+		func(ctx context.Context, messages []queue.Message[vault.CheckRequest]) []string {
+			return a.check(ctx, checker, messages)
+		},
+		func(ctx context.Context, u queue.Unread) error {
+			a.parts.Log.ErrorContext(ctx, "a request for a check cannot be read", "alarm", "poison", "message", u.ID, "error", u.Reason)
+			return nil
+		},
+	)
+}
+
+// check makes the checks of a batch side by side and returns the ids of those
+// that have to come again.
+func (a *App) check(ctx context.Context, checker *vault.Checker, messages []queue.Message[vault.CheckRequest]) []string {
+	errs := make([]error, len(messages))
+	var wait sync.WaitGroup
+	for i, m := range messages {
+		wait.Go(func() { errs[i] = checker.Check(ctx, m.Body) })
+	}
+	wait.Wait()
+	var failed []string
+	for i, err := range errs {
+		if err != nil {
+			a.parts.Log.ErrorContext(ctx, "a check has to be made again", "message", messages[i].ID, "receives", messages[i].Receives, "error", err)
+			failed = append(failed, messages[i].ID)
+		}
+	}
+	return failed
+}
+
+func (a *App) examiner() *health.Examiner {
+	return &health.Examiner{Asker: a.parts.Asker, Clock: a.parts.Clock}
+}
+
+// verifier verifies keys before they are stored.
+func (a *App) verifier() *vault.Verifier {
+	return &vault.Verifier{Store: a.store, Examiner: a.examiner(), Clock: a.parts.Clock, Log: a.parts.Log}
 }
 
 // Tenants is the function "tenants".
@@ -72,16 +145,22 @@ func (a *App) Tenants() func(context.Context, operator.Request) (operator.Respon
 // aside.
 func (a *App) Outbox(bus vault.Bus, aside feed.Aside) *feed.Outbox {
 	return &feed.Outbox{
-		Publisher: &vault.Outbox{Store: a.store, Bus: bus, Clock: a.parts.Clock, Log: a.parts.Log},
-		Commit:    store.Commit,
-		Aside:     aside,
-		Log:       a.parts.Log,
+		Publisher: &vault.Outbox{
+			Store:     a.store,
+			Enrolment: &vault.Enrolment{Store: a.store, Clock: a.parts.Clock},
+			Bus:       bus,
+			Clock:     a.parts.Clock,
+			Log:       a.parts.Log,
+		},
+		Commit: store.Commit,
+		Aside:  aside,
+		Log:    a.parts.Log,
 	}
 }
 
 func (a *App) providers() *api.Server {
 	return a.ingesting(slices.Concat(api.Providers(
-		&vault.Registry{Store: a.store, Clock: a.parts.Clock},
+		&vault.Registry{Store: a.store, Verify: a.verifier(), Clock: a.parts.Clock},
 		&vault.Organizations{Store: a.store, Clock: a.parts.Clock},
 		&vault.Settings{Store: a.store},
 		&vault.Freezes{Store: a.store, Clock: a.parts.Clock},
@@ -91,10 +170,12 @@ func (a *App) providers() *api.Server {
 }
 
 func (a *App) keys() *api.Server {
+	directory := &vault.Directory{Store: a.store, Clock: a.parts.Clock}
 	return a.ingesting(api.Keys(
-		&vault.Accounts{Store: a.store, Clock: a.parts.Clock, Log: a.parts.Log},
+		&vault.Accounts{Store: a.store, Verify: a.verifier(), Clock: a.parts.Clock, Log: a.parts.Log},
 		&vault.APIKeys{Store: a.store, Clock: a.parts.Clock},
-		&vault.Directory{Store: a.store, Clock: a.parts.Clock},
+		directory,
+		&vault.Looks{Directory: directory, Queue: a.parts.Checks, Clock: a.parts.Clock},
 		&vault.Offboarding{Store: a.store, Clock: a.parts.Clock},
 	))
 }
@@ -107,7 +188,8 @@ func (a *App) ingesting(routes []api.Route) *api.Server {
 func (a *App) vend() *api.Server {
 	keys := vault.OpeningKeys{Ring: a.ring(), Blobs: a.store}
 	vender := &vault.Vender{Keys: keys, Audit: a.parts.Audit, Clock: a.parts.Clock, Log: a.parts.Log}
-	return a.server(keys, a.parts.Audit, api.Vend(vender))
+	reports := &vault.Looks{Queue: a.parts.Checks, Clock: a.parts.Clock}
+	return a.server(keys, a.parts.Audit, api.Vend(vender, reports))
 }
 
 func (a *App) server(keys vault.Keyring, log audit.Log, routes []api.Route) *api.Server {

@@ -77,7 +77,7 @@ func TestALocalFolderKeepsWhatWasStored(t *testing.T) {
 	dir := t.TempDir()
 	made := ""
 	for range 2 {
-		app, err := OpenLocal(dir, quiet())
+		app, err := OpenLocal(dir, nil, quiet())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -109,11 +109,11 @@ func TestALocalFolderKeepsWhatWasStored(t *testing.T) {
 
 func TestALocalFolderIsForOneProcess(t *testing.T) {
 	dir := t.TempDir()
-	app, err := OpenLocal(dir, quiet())
+	app, err := OpenLocal(dir, nil, quiet())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenLocal(dir, quiet()); !errors.Is(err, bolt.ErrInUse) {
+	if _, err := OpenLocal(dir, nil, quiet()); !errors.Is(err, bolt.ErrInUse) {
 		t.Errorf("opened twice: %v", err)
 	}
 	if err := app.Close(); err != nil {
@@ -126,14 +126,14 @@ func TestALocalFolderIsRefusedInsideLambdaAndWithABrokenMasterKey(t *testing.T) 
 	if err := os.WriteFile(filepath.Join(dir, masterKeyFile), []byte("short"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenLocal(dir, quiet()); !errors.Is(err, localkey.ErrSize) {
+	if _, err := OpenLocal(dir, nil, quiet()); !errors.Is(err, localkey.ErrSize) {
 		t.Errorf("%v", err)
 	}
 	t.Setenv("AWS_LAMBDA_FUNCTION_NAME", "vend")
-	if _, err := OpenLocal(t.TempDir(), quiet()); !errors.Is(err, localkey.ErrInLambda) {
+	if _, err := OpenLocal(t.TempDir(), nil, quiet()); !errors.Is(err, localkey.ErrInLambda) {
 		t.Errorf("%v", err)
 	}
-	if _, err := OpenLocal(filepath.Join(dir, "missing"), quiet()); err == nil {
+	if _, err := OpenLocal(filepath.Join(dir, "missing"), nil, quiet()); err == nil {
 		t.Error("a folder that is not there is opened")
 	}
 	// What failed left nothing locked.
@@ -141,7 +141,7 @@ func TestALocalFolderIsRefusedInsideLambdaAndWithABrokenMasterKey(t *testing.T) 
 	if err := os.Remove(filepath.Join(dir, masterKeyFile)); err != nil {
 		t.Fatal(err)
 	}
-	app, err := OpenLocal(dir, quiet())
+	app, err := OpenLocal(dir, nil, quiet())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 
 	"keyvend/pkg/audit"
@@ -62,10 +63,14 @@ func configFrom(get func(string) string) (Config, error) {
 	return c, errors.Join(wrong...)
 }
 
+// Part adds to Parts what not every function needs. Each is a package of its own,
+// so that what it imports costs the other functions nothing.
+type Part func(clients aws.Config, get func(string) string, p *Parts) error
+
 // MustFromEnv makes the App of a Lambda function, or ends the process with a
 // sentence in the log.
-func MustFromEnv(ctx context.Context) *App {
-	app, err := fromEnv(ctx, os.Getenv)
+func MustFromEnv(ctx context.Context, parts ...Part) *App {
+	app, err := fromEnv(ctx, os.Getenv, parts...)
 	if err != nil {
 		CannotStart(ctx, err)
 	}
@@ -78,7 +83,7 @@ func CannotStart(ctx context.Context, err error) {
 	os.Exit(1)
 }
 
-func fromEnv(ctx context.Context, get func(string) string) (*App, error) {
+func fromEnv(ctx context.Context, get func(string) string, parts ...Part) (*App, error) {
 	cfg, err := configFrom(get)
 	if err != nil {
 		return nil, err
@@ -91,11 +96,17 @@ func fromEnv(ctx context.Context, get func(string) string) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	return New(Parts{
+	p := Parts{
 		Table:   dynamo.New(dynamo.Config{Client: dynamo.NewClient(clients), TableName: cfg.Table}),
 		Wrapper: wrapper,
 		Ring:    seal.Config{App: appName, Environment: cfg.Environment, KeyID: wrapper.KeyID(), TTL: cfg.KeyCache},
 		Audit:   audit.NewWriter(os.Stdout),
 		Log:     slog.New(slog.NewJSONHandler(os.Stderr, nil)),
-	}), nil
+	}
+	for _, part := range parts {
+		if err := part(clients, get, &p); err != nil {
+			return nil, err
+		}
+	}
+	return New(p), nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"keyvend/pkg/audit"
 	"keyvend/pkg/feed"
+	"keyvend/pkg/health"
 	"keyvend/pkg/store"
 	"keyvend/pkg/table"
 	"keyvend/pkg/table/bolt"
@@ -18,10 +19,11 @@ import (
 // Local is an App whose table, master key and audit log lie in one folder.
 type Local struct {
 	*App
-	table *bolt.Table
-	feed  table.Feed
-	audit *os.File
-	log   *slog.Logger
+	checks *localQueue
+	table  *bolt.Table
+	feed   table.Feed
+	audit  *os.File
+	log    *slog.Logger
 }
 
 // The files of a local data folder.
@@ -31,10 +33,11 @@ const (
 	auditFile     = "audit.log"
 )
 
-// OpenLocal opens the data folder dir, which must exist. It fails with
+// OpenLocal opens the data folder dir, which must exist. asker is what providers
+// are asked through. It fails with
 // bolt.ErrInUse while another process has it open; other errors say what is
 // wrong with the folder and what to do.
-func OpenLocal(dir string, log *slog.Logger) (*Local, error) {
+func OpenLocal(dir string, asker health.Asker, log *slog.Logger) (*Local, error) {
 	database := filepath.Join(dir, databaseFile)
 	opened, changes, err := openTable(database)
 	if err != nil {
@@ -52,7 +55,10 @@ func OpenLocal(dir string, log *slog.Logger) (*Local, error) {
 	if err != nil {
 		return nil, errors.Join(err, opened.Close())
 	}
+	checks := newLocalQueue(nil)
 	app := New(Parts{
+		Asker:   asker,
+		Checks:  checks,
 		Table:   opened,
 		Wrapper: master,
 		Ring:    localRing(master),
@@ -60,7 +66,7 @@ func OpenLocal(dir string, log *slog.Logger) (*Local, error) {
 		Log:     log,
 		InOrder: true,
 	})
-	return &Local{App: app, table: opened, feed: changes, audit: lines, log: log}, nil
+	return &Local{App: app, checks: checks, table: opened, feed: changes, audit: lines, log: log}, nil
 }
 
 // Follow is the function "outbox": it makes events of changes until ctx ends.
@@ -68,6 +74,10 @@ func OpenLocal(dir string, log *slog.Logger) (*Local, error) {
 func (l *Local) Follow(ctx context.Context) {
 	l.Outbox(busLog{l.log}, asideLog{}).Follow(ctx, l.feed)
 }
+
+// Check is the function "health": it makes the checks that are asked for until
+// ctx ends.
+func (l *Local) Check(ctx context.Context) { l.checks.work(ctx, l.Checker(), l.log) }
 
 // busLog is a bus whose only listener is the log.
 type busLog struct{ log *slog.Logger }

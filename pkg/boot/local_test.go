@@ -21,7 +21,7 @@ func used(t *testing.T) string { return usedBy(t, 1) }
 func usedBy(t *testing.T, n int) string {
 	t.Helper()
 	dir := t.TempDir()
-	app, err := OpenLocal(dir, quiet())
+	app, err := OpenLocal(dir, nil, quiet())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func usedBy(t *testing.T, n int) string {
 // refused opens a folder that must not open and returns what is said.
 func refused(t *testing.T, dir string) error {
 	t.Helper()
-	app, err := OpenLocal(dir, quiet())
+	app, err := OpenLocal(dir, nil, quiet())
 	if err == nil {
 		t.Fatal("it opens", app.Close())
 	}
@@ -76,7 +76,7 @@ func TestALocalFolderWithoutTheMasterKeyOfItsDataIsRefused(t *testing.T) {
 	if err := os.WriteFile(key, kept, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	app, err := OpenLocal(dir, quiet())
+	app, err := OpenLocal(dir, nil, quiet())
 	if err != nil {
 		t.Fatal("put back:", err)
 	}
@@ -149,7 +149,7 @@ func TestADatabaseWithAPageOfNonsenseIsRefusedOrNotRead(t *testing.T) {
 			if err := errors.Join(os.WriteFile(filepath.Join(dir, databaseFile), spoiled, 0o600), os.WriteFile(filepath.Join(dir, masterKeyFile), key, 0o600)); err != nil {
 				t.Fatal(err)
 			}
-			app, err := OpenLocal(dir, quiet())
+			app, err := OpenLocal(dir, nil, quiet())
 			if err == nil { // a page that nothing uses, or that is not read yet
 				_ = app.Close()
 				continue

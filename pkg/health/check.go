@@ -248,6 +248,12 @@ func (c *Check) Take(at time.Time) {
 	c.Tries++
 }
 
+// GiveBack ends a lease without a look; the next is due at the given time.
+func (c *Check) GiveBack(due time.Time) {
+	c.DueAt, c.Slotted = due, false
+	c.Tries--
+}
+
 // PutOff keeps a slot for the check.
 func (c *Check) PutOff(slot time.Time) { c.DueAt, c.Slotted = slot, true }
 

@@ -57,6 +57,9 @@ func (c *Checker) Check(ctx context.Context, r CheckRequest) error {
 	if c.outdated(v, a, r) {
 		return nil
 	}
+	if paused, err := c.paused(ctx, v, r); paused || err != nil {
+		return err
+	}
 	if wait, err := c.waits(ctx, v, r); wait || err != nil {
 		return err
 	}
@@ -111,6 +114,21 @@ func (c *Checker) outdated(v *Visit, a *account.Account, r CheckRequest) bool {
 	default:
 		return v.View.Check == nil || v.View.Check.Revision != r.Revision || c.Clock.Now().Sub(r.Slot) > overdue
 	}
+}
+
+// paused gives a lease back while the check's provider has trouble. What somebody
+// waits for is asked all the same.
+func (c *Checker) paused(ctx context.Context, v *Visit, r CheckRequest) (bool, error) {
+	if r.Cause != health.Scheduled {
+		return false, nil
+	}
+	breaker, err := c.Store.Breaker(ctx, health.ProviderKey(v.Integration))
+	if err != nil || !breaker.OpenUntil.After(c.Clock.Now()) {
+		return false, err
+	}
+	check := *v.View.Check // there is one: its revision was compared
+	check.GiveBack(breaker.OpenUntil)
+	return true, stale(c.Store.SaveFinding(ctx, &check, nil, nil))
 }
 
 // waits puts a request off until the provider may be asked. What the schedule

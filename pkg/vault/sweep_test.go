@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"keyvend/pkg/boot"
 	"keyvend/pkg/boot/boottest"
 	"keyvend/pkg/table"
 	"keyvend/pkg/table/tabletest"
@@ -47,7 +48,7 @@ func (a acme) sweep() vault.Swept {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	return done
+	return done.Swept
 }
 
 // jobs is how many removal jobs there are.
@@ -328,7 +329,7 @@ func TestASweepThatRunsOutOfTimeLeavesTheRestToTheNext(t *testing.T) {
 	a.remove()
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second) // less than a sweep keeps in reserve
 	defer cancel()
-	if done, err := a.App.Sweep(ctx, nil); err != nil || done != (vault.Swept{}) {
+	if done, err := a.App.Sweep(ctx, nil); err != nil || done != (boot.Swept{}) {
 		t.Errorf("%+v %v", done, err)
 	}
 	a.finish()
