@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -79,7 +80,9 @@ func (k *Kit) Restore(key string) {
 	k.key(digestOf(key)).revoked = func(int) bool { return false }
 }
 
-// Down makes a fake unreachable: it hangs up instead of answering.
+// Down makes a fake unreachable: it hangs up instead of answering. A client
+// whose connection has served before may then try once more by itself, and both
+// tries count as asks.
 func (k *Kit) Down(f Fake) { k.setDown(f, true) }
 
 // Up ends Down.
@@ -142,7 +145,7 @@ func (k *Kit) about(f Fake, key string, r *http.Request) reply {
 	if revoked != nil && revoked(state.asks) {
 		return f.unauthenticated()
 	}
-	return c.answer(situation{k, f, state.asks, c.rest})
+	return c.answer(situation{k, f, state.asks})
 }
 
 func (k *Kit) key(d digest) *keyState {
@@ -192,10 +195,8 @@ func at(host string) (Fake, bool) {
 		return Fake{}, false
 	}
 	for _, f := range All() {
-		for _, h := range f.Hosts {
-			if h == host {
-				return f, true
-			}
+		if slices.Contains(f.Hosts, host) {
+			return f, true
 		}
 	}
 	return Fake{}, false

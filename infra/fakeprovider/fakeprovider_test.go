@@ -582,9 +582,14 @@ func TestAServerEndsWithItsContext(t *testing.T) {
 		t.Fatal(err)
 	}
 	cancel()
-	server.Close() // waits for the same end
-	if _, err := ask(t, overTLS{server.Client()}, fakeprovider.Bearer(), "fake-valid-0001", nil); !errors.Is(err, health.ErrUnreachable) {
-		t.Error(err)
+	for deadline := time.Now().Add(patience); ; {
+		_, err := ask(t, overTLS{server.Client()}, fakeprovider.Bearer(), "fake-valid-0001", nil)
+		if errors.Is(err, health.ErrUnreachable) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("it goes on")
+		}
 	}
 }
 
@@ -615,8 +620,9 @@ func TestManyMayAskAndControlAtOnce(t *testing.T) {
 		for _, k := range asked.Keys {
 			counted += k.Count
 		}
-		// A client asks again when it is hung up on before the first byte.
-		if asked.Count < each*len(askers) || asked.Count != counted || asked.Odd != 0 || len(asked.Keys) != each {
+		// The one that is down at times may see a client try again.
+		again := f.Name == fakeprovider.Path().Name && asked.Count > each*len(askers)
+		if asked.Count != each*len(askers) && !again || asked.Count != counted || asked.Odd != 0 || len(asked.Keys) != each {
 			t.Errorf("%s: %d asks, %d of keys", f.Name, asked.Count, counted)
 		}
 	}

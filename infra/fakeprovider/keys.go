@@ -36,7 +36,6 @@ type situation struct {
 	kit  *Kit
 	fake Fake
 	ask  int // the number of the ask, from 1
-	rest string
 }
 
 // kinds are the kinds of keys. Of two that fit, the first counts.
