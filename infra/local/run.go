@@ -9,10 +9,12 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
 
+	"keyvend/infra/fakeprovider"
 	"keyvend/pkg/boot"
 	"keyvend/pkg/outbound"
 	"keyvend/pkg/serve"
@@ -45,7 +47,8 @@ func run(ctx context.Context, o options, out io.Writer) error {
 		return err
 	}
 	env := envFile{filepath.Join(o.dir, "env")}
-	app, err := boot.OpenLocal(o.dir, outbound.New(outbound.Config{}), o.log)
+	fakes := &fakeprovider.Kit{}
+	app, err := boot.OpenLocal(o.dir, fakes.Asker(outbound.New(outbound.Config{})), o.log)
 	if errors.Is(err, bolt.ErrInUse) {
 		return fmt.Errorf("another keyvend is using the data folder %s. Stop it, or choose another folder with -data", o.dir)
 	}
@@ -86,6 +89,7 @@ func run(ctx context.Context, o options, out io.Writer) error {
 
 	base := baseURL(listener.Addr())
 	served := make(chan error, 1)
+	whole = withFakes(fakes.Control(), whole)
 	go func() { served <- serve.Serve(ctx, listener, onlyOwnHosts(listener.Addr(), whole)) }()
 	if err := env.write(base, demo); err != nil {
 		return err
@@ -109,6 +113,18 @@ func withSeed(ctx context.Context, wanted seed, do tenants, h http.Handler, dir 
 		return nil, err
 	}
 	return fixedKeys(tokens, h), nil
+}
+
+// withFakes has the fake providers controlled beside the paths of keyvend, none
+// of which begins like theirs.
+func withFakes(control, whole http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, fakeprovider.ControlPath) {
+			control.ServeHTTP(w, r)
+			return
+		}
+		whole.ServeHTTP(w, r)
+	})
 }
 
 func listen(ctx context.Context, addr string) (net.Listener, error) {

@@ -151,13 +151,7 @@ func (s *seeder) save() error {
 // fill makes a tenant's integrations and accounts.
 func fill(ctx context.Context, t seedTenant, c client) error {
 	for i, body := range t.Integrations {
-		if body["auth_methods"] == nil {
-			body["auth_methods"] = []string{"api_key"}
-		}
-		status, sentence, err := c.send(ctx, http.MethodPost, "/data-integrations", body)
-		if status == http.StatusConflict {
-			status, sentence, err = c.send(ctx, http.MethodPut, fmt.Sprint("/data-integrations/", body["provider"]), body)
-		}
+		status, sentence, err := integrate(ctx, body, c)
 		if err != nil || status >= http.StatusMultipleChoices {
 			return refusedPart(fmt.Sprintf("integrations[%d] (%v)", i, body["provider"]), sentence, err)
 		}
@@ -169,6 +163,22 @@ func fill(ctx context.Context, t seedTenant, c client) error {
 		}
 	}
 	return nil
+}
+
+// integrate makes an integration, or changes the one that is there, and then
+// its definition.
+func integrate(ctx context.Context, body map[string]any, c client) (status int, sentence string, err error) {
+	if body["auth_methods"] == nil {
+		body["auth_methods"] = []string{"api_key"}
+	}
+	status, sentence, err = c.send(ctx, http.MethodPost, "/data-integrations", body)
+	if status == http.StatusConflict {
+		status, sentence, err = c.send(ctx, http.MethodPut, fmt.Sprint("/data-integrations/", body["provider"]), body)
+	}
+	if err != nil || status >= http.StatusMultipleChoices || body["definition"] == nil {
+		return status, sentence, err
+	}
+	return c.send(ctx, http.MethodPatch, fmt.Sprint("/keyvend/integrations/", body["provider"]), body["definition"])
 }
 
 func refusedPart(part, sentence string, err error) error {

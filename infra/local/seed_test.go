@@ -29,7 +29,7 @@ func TestSeedIsThereAtTheFirstStartAndAtTheSecond(t *testing.T) {
 			t.Error(status, text)
 		}
 		status, text = send(t, dir, "GET", "/data-integrations", "", bearer("sk_test_acme"))
-		if status != http.StatusOK || strings.Count(text, `"slug"`) != 2 {
+		if status != http.StatusOK || strings.Count(text, `"slug"`) != 3 {
 			t.Error(status, text)
 		}
 		stop()
@@ -96,9 +96,11 @@ func TestBadSeedIsRefusedBeforeAnythingIsMade(t *testing.T) {
 
 func TestRefusalOfAPartIsSaidInTheAPIsOwnSentence(t *testing.T) {
 	for text, words := range map[string][]string{
-		`"integrations":[{"provider":"nobody"}]`:                         {`the tenant "a"`, "integrations[0] (nobody)", "catalog"},
-		`"accounts":[{"slug":"openai","user_id":"u","secret":"sk-can"}]`: {"accounts[0] (u for openai)"},
-		`"accounts":[{"slug":"openai"}]`:                                 {"accounts[0]"},
+		`"integrations":[{"provider":"nobody"}]`:                           {`the tenant "a"`, "integrations[0] (nobody)", "catalog"},
+		`"integrations":[{"provider":"openai","definition":{"name":"x"}}]`: {"integrations[0] (openai)", "provider of the catalog"},
+		`"integrations":[{"provider":"openai","definition":7}]`:            {"integrations[0] (openai)"},
+		`"accounts":[{"slug":"openai","user_id":"u","secret":"sk-can"}]`:   {"accounts[0] (u for openai)"},
+		`"accounts":[{"slug":"openai"}]`:                                   {"accounts[0]"},
 	} {
 		path := filepath.Join(t.TempDir(), "seed.json")
 		put(t, path, `{"tenants":[{"name":"a",`+text+`}]}`)

@@ -24,7 +24,8 @@ type seedTenant struct {
 	Name    string       `json:"name"`
 	APIKeys []seedAPIKey `json:"api_keys"`
 	// Integrations are bodies of POST /data-integrations. auth_methods may be
-	// left out.
+	// left out; definition, if there, is the body of PATCH
+	// /keyvend/integrations/{slug}.
 	Integrations []map[string]any `json:"integrations"`
 	// Accounts are bodies of PUT …/api-key with the slug beside.
 	Accounts []map[string]any `json:"accounts"`
