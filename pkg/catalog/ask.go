@@ -20,12 +20,11 @@ var (
 
 // Ask is a check made out for one key. URL and Header may hold the key.
 type Ask struct {
-	Method  string
-	Host    string
-	URL     secret.Text
-	Header  map[string]secret.Text
-	Body    string
-	Assumed bool // stub
+	Method string
+	Host   string
+	URL    secret.Text
+	Header map[string]secret.Text
+	Body   string
 }
 
 // Ask makes the check out for a key. config is its account's; what it leaves

@@ -34,6 +34,7 @@ const (
 	Private       Reason = "not_public"        // the host is inside a private network
 	Unexpected    Reason = "unexpected_answer" // an answer that no rule speaks of
 	NotConfigured Reason = "not_configured"    // a setting that the check needs is missing, or does not fit
+	NotAsked      Reason = "not_asked"         // a laptop asks no real providers
 	NoCheck       Reason = "no_check"          // there is no check that could be made with this key
 	Reported      Reason = "reported"          // somebody says that the provider refuses the key
 )
@@ -51,6 +52,7 @@ var sentences = map[Reason]string{
 	Private:       "The provider's address is not on the public internet, so it is not asked.",
 	Unexpected:    "The provider's answer says nothing about the key. It is asked again later.",
 	NotConfigured: "A setting that goes with the key is missing or does not fit, so the provider was not asked.",
+	NotAsked:      "Real providers are not asked here, so nothing is known of the key.",
 	NoCheck:       "There is no check for this key.",
 	Reported:      "The key was reported as refused by its provider.",
 }
@@ -133,6 +135,8 @@ func silence(err error) Reason {
 	switch {
 	case errors.Is(err, ErrNotPublic):
 		return Private
+	case errors.Is(err, ErrNotAsked):
+		return NotAsked
 	case errors.Is(err, ErrTimeout):
 		return TimedOut
 	case errors.Is(err, ErrOversized):

@@ -32,5 +32,6 @@ var (
 	ErrNotPublic   = errors.New("health: the host is not on the public internet")
 	ErrTimeout     = errors.New("health: the provider did not answer in time")
 	ErrUnreachable = errors.New("health: the provider cannot be reached")
+	ErrNotAsked    = errors.New("health: real providers are not asked here")
 	ErrOversized   = errors.New("health: the answer is larger than any answer to a check")
 )

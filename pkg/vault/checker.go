@@ -138,7 +138,7 @@ func (c *Checker) waits(ctx context.Context, v *Visit, r CheckRequest) (bool, er
 	if !r.Slot.IsZero() || p.Check == nil {
 		return false, nil
 	}
-	l := lane{health.ProviderKey(v.Integration), AskedLane, p.PerMinute()}
+	l := lane{health.ProviderKey(v.Integration), AskedLane, p.ChecksPerMinute()}
 	slot, err := takeSlots(ctx, c.Store, c.Clock, l, time.Time{}, 1)
 	wait := slot.Sub(c.Clock.Now())
 	switch {

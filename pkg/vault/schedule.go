@@ -270,7 +270,7 @@ type lane struct {
 }
 
 func laneOf(c *candidate) lane {
-	l := lane{provider: health.ProviderKey(c.in), lane: ScheduledLane, perMinute: c.in.Provider().PerMinute()}
+	l := lane{provider: health.ProviderKey(c.in), lane: ScheduledLane, perMinute: c.in.Provider().ChecksPerMinute()}
 	if c.check.Urgent() {
 		l.lane = AskedLane
 	}

@@ -1,4 +1,0 @@
-package integration
-
-// EffectiveOnInvalid stub.
-func (in *Integration) OnInvalid() OnInvalid { return in.Policy.OnInvalid.OrDefault() }
