@@ -29,8 +29,9 @@ type Provider struct {
 	KeyShapes    []Shape       `json:"key_shapes"`      // forms that keys have; empty when none is known
 	ConfigFields []ConfigField `json:"config_fields"`   // settings that are stored beside the key
 	Check        *Check        `json:"check,omitempty"` // nil: no free way to check a key is known
-	PerMinute    int           `json:"checks_per_minute,omitempty"`
-	Confidence   string        `json:"confidence"` // how well the entry is attested: "high", "medium" or "low"
+	// PerMinute is what ChecksPerMinute says, 0 where that is the usual.
+	PerMinute  int    `json:"checks_per_minute,omitempty"`
+	Confidence string `json:"confidence"` // how well the entry is attested: "high", "medium" or "low"
 }
 
 // ChecksPerMinute is how many checks keyvend makes of this provider in a minute

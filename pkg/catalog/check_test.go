@@ -223,7 +223,7 @@ func TestAMistakeInACheckIsReportedWithItsField(t *testing.T) {
 		"index in a path":               {`"path": "ok"`, `"path": "a[0]"`, "when[0].all[0].path", schemaToo},
 		"two tests":                     {`"equals": false`, `"equals": false, "exists": true`, "when[0].all[0]", schemaToo},
 		"no test":                       {`, "equals": false`, ``, "when[0].all[0]", schemaToo},
-		"number that is not kept":       {`"equals": false`, `"equals": 9007199254740994`, "when[0].all[0].equals", neither},
+		"number that is not kept":       {`"equals": false`, `"equals": 9007199254740993`, "when[0].all[0].equals", neither},
 		"object to equal":               {`"equals": false`, `"equals": {}`, "when[0].all[0].equals", schemaToo},
 		"too long":                      {`/v1/me`, `/` + strings.Repeat("a", 1000), "url", schemaToo},
 		"body too long":                 {`"{}"`, `"` + strings.Repeat("a", 2001) + `"`, "body", schemaToo},

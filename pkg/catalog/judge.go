@@ -125,8 +125,8 @@ func same(want, got any) bool {
 	return false
 }
 
-// sameNumber compares by value and exactly: 1.0 is 1, and 9007199254740993 is not
-// the float64 that is next to it.
+// sameNumber compares by value and exactly: 1.0 is 1, and no number is the float64
+// that is next to it.
 func sameNumber(want float64, got json.Number) bool {
 	w, _ := readDecimal(strconv.FormatFloat(want, 'e', -1, 64))
 	g, ok := readDecimal(string(got))

@@ -271,7 +271,7 @@ func (c Condition) validate() []Problem {
 	switch v := c.Equals.(type) {
 	case nil, bool:
 	case float64:
-		r.unless(math.Abs(v) <= maxNumber, "equals", "A number is at most 2^53: greater ones are not kept exactly.")
+		r.unless(math.Abs(v) < maxNumber, "equals", "A number is below 2^53: greater ones are not kept exactly.")
 	case string:
 		r.unless(len(v) <= maxText, "equals", fmt.Sprintf("A text has at most %d bytes.", maxText))
 	default:

@@ -57,8 +57,7 @@ type MACer interface {
 }
 
 // OnInvalid is what becomes of keys that the provider refuses: what the tenant
-// set. Unless it did, a check is believed that the tenant defined itself, or that
-// the catalog trusts; another advises.
+// set, else Refuse, but Advise where the catalog is less sure of its check.
 func (in *Integration) OnInvalid() OnInvalid {
 	switch {
 	case in.Policy.OnInvalid != "":
