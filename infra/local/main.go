@@ -18,9 +18,10 @@ func main() {
 	flag.StringVar(&o.addr, "addr", "127.0.0.1:8787", "`HOST:PORT` to listen on")
 	flag.StringVar(&o.dir, "data", ".keyvend", "`FOLDER` that keeps everything")
 	flag.StringVar(&o.seed, "seed", "", "`FILE` with tenants, API keys, integrations and accounts that are to be there")
+	flag.BoolVar(&o.ask, "ask", false, "ask real providers whether keys work, and so send them keys")
 	flag.Parse()
 	if flag.NArg() > 0 {
-		fmt.Fprintf(os.Stderr, "keyvend: unexpected argument %q; the flags are -addr, -data and -seed\n", flag.Arg(0))
+		fmt.Fprintf(os.Stderr, "keyvend: unexpected argument %q; the flags are -addr, -data, -seed and -ask\n", flag.Arg(0))
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

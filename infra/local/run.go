@@ -16,6 +16,8 @@ import (
 
 	"keyvend/infra/fakeprovider"
 	"keyvend/pkg/boot"
+	"keyvend/pkg/catalog"
+	"keyvend/pkg/health"
 	"keyvend/pkg/outbound"
 	"keyvend/pkg/serve"
 	"keyvend/pkg/table/bolt"
@@ -25,6 +27,7 @@ import (
 type options struct {
 	addr, dir string
 	seed      string // "" is none
+	ask       bool   // real providers are asked whether keys work
 	log       *slog.Logger
 }
 
@@ -48,7 +51,7 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	}
 	env := envFile{filepath.Join(o.dir, "env")}
 	fakes := &fakeprovider.Kit{}
-	app, err := boot.OpenLocal(o.dir, fakes.Asker(outbound.New(outbound.Config{})), o.log)
+	app, err := boot.OpenLocal(o.dir, fakes.Asker(realProviders(o.ask)), o.log)
 	if errors.Is(err, bolt.ErrInUse) {
 		return fmt.Errorf("another keyvend is using the data folder %s. Stop it, or choose another folder with -data", o.dir)
 	}
@@ -97,6 +100,22 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	defer env.remove() //nolint:errcheck // the next start removes it too
 	banner(out, base, o.dir, listener.Addr(), demo, warnings)
 	return <-served
+}
+
+// realProviders asks them, or nobody: a canary in a demo is no key, and a provider
+// that says so would end the demo.
+func realProviders(ask bool) health.Asker {
+	if ask {
+		return outbound.New(outbound.Config{})
+	}
+	return nobody{}
+}
+
+type nobody struct{}
+
+// Ask implements health.Asker.
+func (nobody) Ask(context.Context, catalog.Ask) (health.Answer, error) {
+	return health.Answer{}, health.ErrNotAsked
 }
 
 // withSeed applies a seed and takes its fixed API keys.

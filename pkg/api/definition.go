@@ -88,7 +88,8 @@ type definitionBody struct {
 	ConfigFields jsontext.Value `json:"config_fields"` // a list of catalog.ConfigField
 	Check        jsontext.Value `json:"check"`         // a catalog.Check
 	// OnInvalid is what vending does about a key that its provider refuses:
-	// "refuse" (the default: the account needs reauthorization) or "advise".
+	// "refuse" (the account needs reauthorization) or "advise". By default
+	// "refuse", but "advise" where the catalog is less sure of its check.
 	OnInvalid *string `json:"on_invalid"`
 	// CheckInterval is how often keys are checked: "off", or minutes or hours
 	// from "15m" to "720h"; "24h" by default.

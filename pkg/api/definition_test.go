@@ -127,6 +127,44 @@ func TestOfACatalogProviderOnlyThePolicyChanges(t *testing.T) {
 	a.vends(t, key)
 }
 
+func TestADefinitionTellsWhatBecomesOfABadKey(t *testing.T) {
+	a := newCustom(t)
+	a.Register(a.token, "mailgun")
+	for slug, want := range map[string]string{"openai": "refuse", "mailgun": "advise", "acme-crm": "refuse"} {
+		path := "/keyvend/integrations/" + slug
+		if got := a.Must(http.StatusOK, a.token, "GET", path, "").Text("on_invalid"); got != want {
+			t.Errorf("%s: %s", slug, got)
+		}
+		for _, set := range []string{"advise", "refuse"} { // what the tenant says holds, and stays
+			a.Must(http.StatusOK, a.token, "PATCH", path, `{"on_invalid":"`+set+`"}`)
+			a.Must(http.StatusOK, a.token, "PATCH", path, `{"on_invalid":null,"check_interval":"1h"}`)
+			if got := a.Must(http.StatusOK, a.token, "GET", path, "").Text("on_invalid"); got != set {
+				t.Errorf("%s, set to %s: %s", slug, set, got)
+			}
+		}
+	}
+}
+
+func TestTheCatalogSaysWhetherAndHowAKeyIsChecked(t *testing.T) {
+	a := newAcme(t, boottest.Config{})
+	const stripe = `"check":{"placement":{"in":"header","name":"Authorization","template":"Bearer {key}"},"method":"GET","url":"https://api.stripe.com/v1/balance","valid":[200],"limited":[403],"invalid":[401]}`
+	for _, path := range []string{"/keyvend/catalog/stripe", "/keyvend/catalog"} {
+		if got := a.Must(http.StatusOK, a.token, "GET", path, ""); !strings.Contains(got.Body, stripe) {
+			t.Errorf("%s: %.2000s", path, got.Body)
+		}
+	}
+	if got := a.Must(http.StatusOK, a.token, "GET", "/keyvend/catalog/exa", ""); strings.Contains(got.Body, `"check`) {
+		t.Errorf("%s", got.Body)
+	}
+	if got := a.Must(http.StatusOK, a.token, "GET", "/keyvend/catalog/huggingface", ""); got.Text("checks_per_minute") != "10" || got.Text("check.method") != "GET" {
+		t.Errorf("%s", got.Body)
+	}
+	a.Register(a.token, "stripe")
+	if got := a.Must(http.StatusOK, a.token, "GET", "/keyvend/integrations/stripe", ""); !strings.Contains(got.Body, stripe) {
+		t.Errorf("%s", got.Body)
+	}
+}
+
 func TestAMistakeInADefinitionIsNamedAndNothingIsStored(t *testing.T) {
 	a := newCustom(t)
 	check := func(old, replacement string) string {
@@ -349,10 +387,39 @@ func TestF61_ConfigThatReachesACheckChangesOnlyTogetherWithTheKey(t *testing.T) 
 	if got := a.Vend(a.token, "acme-crm", "anna"); got.Text("credential.value") != key || got.Text("credential.config.team") != "" {
 		t.Errorf("%d %s", got.Status, got.Body)
 	}
-	// A catalog entry without a check may still gain one that any setting reaches.
+}
+
+func TestF61_ConfigOfACatalogProviderChangesOnlyTogetherWithTheKey(t *testing.T) {
+	a := newAcme(t, boottest.Config{})
+	const eu, us = `{"api_host":"api.eu.mailgun.net"}`, `{"api_host":"api.mailgun.net"}`
 	a.Register(a.token, "mailgun")
-	id = a.Must(http.StatusOK, a.token, "PUT", "/data-integrations/mailgun/api-key", `{"user_id":"anna","secret":"`+key+`","config":{"api_host":"api.eu.mailgun.net"}}`).Text("id")
-	a.Must(http.StatusUnprocessableEntity, a.token, "PATCH", "/keyvend/accounts/"+id, `{"config":{}}`)
+	put := func(config string) string {
+		return a.Must(http.StatusOK, a.token, "PUT", "/data-integrations/mailgun/api-key", `{"user_id":"anna","secret":"`+key+`","config":`+config+`}`).Text("id")
+	}
+	path := "/keyvend/accounts/" + put(eu)
+	for _, config := range []string{`{}`, us, `{"api_host":""}`} {
+		got := a.Do(a.token, "PATCH", path, `{"config":`+config+`}`)
+		if got.Status != http.StatusUnprocessableEntity || !slices.Equal(wrongFields(got), []string{"config.api_host"}) {
+			t.Errorf("%s: %d %s", config, got.Status, got.Body)
+		}
+	}
+	// What changes nothing of where the key goes passes.
+	a.Must(http.StatusOK, a.token, "PATCH", path, `{"config":`+eu+`,"metadata":{"team":"crew"}}`)
+	if got := a.Vend(a.token, "mailgun", "anna"); got.Text("credential.value") != key || got.Text("credential.config.api_host") != "api.eu.mailgun.net" {
+		t.Errorf("%d %s", got.Status, got.Body)
+	}
+	put(us)
+	if got := a.Vend(a.token, "mailgun", "anna"); got.Text("credential.config.api_host") != "api.mailgun.net" {
+		t.Errorf("%d %s", got.Status, got.Body)
+	}
+	// Nor do settings pass that make no host of the provider's.
+	a.Register(a.token, "freshdesk")
+	for subdomain, field := range map[string]string{"acme-": "config", "evil.example/": "config.subdomain", "169.254.169.254": "config.subdomain"} {
+		got := a.Do(a.token, "PUT", "/data-integrations/freshdesk/api-key", `{"user_id":"anna","secret":"`+key+`","config":{"subdomain":"`+subdomain+`"}}`)
+		if got.Status != http.StatusUnprocessableEntity || !slices.Equal(wrongFields(got), []string{field}) {
+			t.Errorf("%s: %d %s", subdomain, got.Status, got.Body)
+		}
+	}
 }
 
 func TestF61_ConfigThatWasWrittenIntoTheTableIsNotMovedNorCarriedOver(t *testing.T) {

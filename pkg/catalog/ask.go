@@ -25,6 +25,10 @@ type Ask struct {
 	URL    secret.Text
 	Header map[string]secret.Text
 	Body   string
+	// Assumed: the default of a field stands for what neither the account's
+	// config nor the key says. A provider may then refuse a good key, such as one
+	// of another region, so that no answer proves the key bad.
+	Assumed bool
 }
 
 // Ask makes the check out for a key. config is its account's; what it leaves
@@ -32,11 +36,11 @@ type Ask struct {
 // ErrNoValue and ErrUnfit: a value that could reach anything but the one place
 // that the check has for it makes no request at all.
 func (c Check) Ask(fields []ConfigField, config map[string]string, key secret.Text) (Ask, error) {
-	v := values{fields, config, key.Reveal()}
+	v := &values{fields: fields, config: config, key: key.Reveal()}
 	if len(v.key) == 0 || !printable(string(v.key)) {
 		return Ask{}, fmt.Errorf("%w: the key", ErrUnfit)
 	}
-	host, err := c.Host(fields, config, key)
+	host, err := c.fillHost(v)
 	if err != nil {
 		return Ask{}, err
 	}
@@ -48,18 +52,22 @@ func (c Check) Ask(fields []ConfigField, config map[string]string, key secret.Te
 	if err != nil {
 		return Ask{}, err
 	}
-	return Ask{Method: c.Method, Host: host, URL: secret.FromString(address), Header: header, Body: c.Body}, nil
+	return Ask{Method: c.Method, Host: host, URL: secret.FromString(address), Header: header, Body: c.Body, Assumed: v.assumed}, nil
 }
 
 // Host is the host that the check asks for an account with config; an empty key
 // is one that is not known yet. ErrNoValue and ErrUnfit as for Ask.
 func (c Check) Host(fields []ConfigField, config map[string]string, key secret.Text) (string, error) {
+	return c.fillHost(&values{fields: fields, config: config, key: key.Reveal()})
+}
+
+func (c Check) fillHost(v *values) (string, error) {
 	text, _ := c.address()
 	t, ok := parseTemplate(text)
 	if !ok || slices.Contains(t.names(), keyName) {
 		return "", fmt.Errorf("%w: the host", ErrUnfit)
 	}
-	host, err := t.with(values{fields, config, key.Reveal()}.put)
+	host, err := t.with(v.put)
 	if err != nil {
 		return "", err
 	}
@@ -71,13 +79,14 @@ func (c Check) Host(fields []ConfigField, config map[string]string, key secret.T
 
 // values are what stands for the names in a check's templates.
 type values struct {
-	fields []ConfigField
-	config map[string]string
-	key    []byte
+	fields  []ConfigField
+	config  map[string]string
+	key     []byte
+	assumed bool // a default was put somewhere
 }
 
 // put is a piece with its name replaced by the value.
-func (v values) put(p piece) (string, error) {
+func (v *values) put(p piece) (string, error) {
 	if !p.isName {
 		return p.text, nil
 	}
@@ -93,7 +102,7 @@ func (v values) put(p piece) (string, error) {
 		value, _ = f.Derive(v.key)
 	}
 	if value == "" {
-		value = f.Default
+		value, v.assumed = f.Default, true
 	}
 	if value == "" {
 		return "", ErrNoValue
@@ -106,7 +115,7 @@ func (v values) put(p piece) (string, error) {
 }
 
 // escaped is put with the value escaped, so that it stays in its place.
-func (v values) escaped(escape func(string) string) func(piece) (string, error) {
+func (v *values) escaped(escape func(string) string) func(piece) (string, error) {
 	return func(p piece) (string, error) {
 		text, err := v.put(p)
 		if p.isName {
@@ -125,7 +134,7 @@ func fill(text string, put func(piece) (string, error)) (string, error) {
 	return t.with(put)
 }
 
-func (c Check) fillAddress(host string, v values) (string, error) {
+func (c Check) fillAddress(host string, v *values) (string, error) {
 	_, rest := c.address()
 	path, query, _ := strings.Cut(rest, "?")
 	if c.Placement.In == InPath {
@@ -156,7 +165,7 @@ func (c Check) fillAddress(host string, v values) (string, error) {
 	return address, nil
 }
 
-func (c Check) fillHeader(v values) (map[string]secret.Text, error) {
+func (c Check) fillHeader(v *values) (map[string]secret.Text, error) {
 	templates := maps.Clone(c.Headers)
 	if templates == nil {
 		templates = map[string]string{}
@@ -187,7 +196,7 @@ func (c Check) fillHeader(v values) (map[string]secret.Text, error) {
 
 const authorization = "Authorization"
 
-func (c Check) basic(v values) (secret.Text, error) {
+func (c Check) basic(v *values) (secret.Text, error) {
 	user, password, _ := strings.Cut(c.Placement.Template, ":")
 	user, err := fill(user, v.put)
 	if err != nil {

@@ -29,8 +29,20 @@ type Provider struct {
 	KeyShapes    []Shape       `json:"key_shapes"`      // forms that keys have; empty when none is known
 	ConfigFields []ConfigField `json:"config_fields"`   // settings that are stored beside the key
 	Check        *Check        `json:"check,omitempty"` // nil: no free way to check a key is known
-	Confidence   string        `json:"confidence"`      // how well the entry is attested: "high", "medium" or "low"
+	// PerMinute is what ChecksPerMinute says, 0 where that is the usual.
+	PerMinute  int    `json:"checks_per_minute,omitempty"`
+	Confidence string `json:"confidence"` // how well the entry is attested: "high", "medium" or "low"
 }
+
+// ChecksPerMinute is how many checks keyvend makes of this provider in a minute
+// at most, over all tenants.
+func (p Provider) ChecksPerMinute() int { return cmp.Or(p.PerMinute, defaultPerMinute) }
+
+const defaultPerMinute = 60
+
+// Trusted reports whether the entry is so well attested that a key which its
+// check calls invalid need not be vended any more.
+func (p Provider) Trusted() bool { return p.Confidence == "high" }
 
 // Field returns the config field of that name.
 func (p Provider) Field(name string) (ConfigField, bool) { return find(p.ConfigFields, name) }

@@ -91,7 +91,7 @@ func TestUnknownSlugIsNotInTheCatalog(t *testing.T) {
 }
 
 func TestProviderIsServedWithListsWhereItHasNothing(t *testing.T) {
-	p, _ := catalog.Lookup("exa")
+	p, _ := catalog.Lookup("exa") // which has no check either
 	b, err := json.Marshal(p)
 	if err != nil {
 		t.Fatal(err)
@@ -99,6 +99,28 @@ func TestProviderIsServedWithListsWhereItHasNothing(t *testing.T) {
 	for _, want := range []string{`"key_shapes":[]`, `"config_fields":[]`, `"auth_methods":["api_key"]`} {
 		if !bytes.Contains(b, []byte(want)) {
 			t.Errorf("%s lacks %s", b, want)
+		}
+	}
+	if bytes.Contains(b, []byte("check")) {
+		t.Errorf("%s says something of a check", b)
+	}
+}
+
+func TestAProviderIsAskedAtItsOwnPaceOrAtTheUsualOne(t *testing.T) {
+	for slug, want := range map[string]int{"huggingface": 10, "stripe": 60, "exa": 60} {
+		if p, _ := catalog.Lookup(slug); p.ChecksPerMinute() != want {
+			t.Errorf("%s: %d a minute", slug, p.ChecksPerMinute())
+		}
+	}
+	if got := (catalog.Provider{Slug: "acme"}).ChecksPerMinute(); got != 60 {
+		t.Errorf("a custom provider: %d a minute", got)
+	}
+}
+
+func TestOnlyHighConfidenceIsTrusted(t *testing.T) {
+	for confidence, want := range map[string]bool{"high": true, "medium": false, "low": false, "": false} {
+		if got := (catalog.Provider{Confidence: confidence}).Trusted(); got != want {
+			t.Errorf("%q: %v", confidence, got)
 		}
 	}
 }
@@ -123,7 +145,7 @@ func TestAnswersStayWithinTheirAllocationBudget(t *testing.T) {
 	}{
 		"Has":                         {4, func() { catalog.Has("openai") }},
 		"Lookup of an unknown slug":   {8, func() { catalog.Lookup("nobody") }},
-		"Lookup of a common entry":    {50, func() { catalog.Lookup("openai") }},
+		"Lookup of a common entry":    {60, func() { catalog.Lookup("openai") }},
 		"Lookup of the largest entry": {130, func() { catalog.Lookup(largest.Slug) }},
 		"All after the first":         {1, func() { catalog.All() }},
 	} {

@@ -54,6 +54,8 @@ const (
 	Invalid Verdict = "invalid"
 )
 
+func (v Verdict) known() bool { return v == Valid || v == Limited || v == Invalid }
+
 // Rule gives a verdict on an answer of one status whose body, read as JSON,
 // meets every condition.
 type Rule struct {

@@ -208,6 +208,8 @@ func TestAMistakeInACheckIsReportedWithItsField(t *testing.T) {
 		"the key's parameter, escaped":  {`"in": "header", "name": "X-Key", "template": "Key {key}"}, "method": "POST", "url": "https://{shop}.example.com/v1/me?x=1"`, `"in": "query", "name": "x", "template": "{key}"}, "method": "POST", "url": "https://{shop}.example.com/?%78=1"`, "url", neither},
 		"redirect":                      {`[403]`, `[302]`, "limited[0]", neither},
 		"rate limit":                    {`[403]`, `[429]`, "limited[0]", neither},
+		"misdirected request":           {`[403]`, `[421]`, "limited[0]", neither},
+		"legal block":                   {`[401]`, `[451]`, "invalid[0]", neither},
 		"the server's fault":            {`[401]`, `[500]`, "invalid[0]", schemaToo},
 		"a success that is bad":         {`[401]`, `[204]`, "invalid[0]", neither},
 		"status with two verdicts":      {`[403]`, `[401]`, "invalid[0]", neither},
@@ -221,6 +223,7 @@ func TestAMistakeInACheckIsReportedWithItsField(t *testing.T) {
 		"index in a path":               {`"path": "ok"`, `"path": "a[0]"`, "when[0].all[0].path", schemaToo},
 		"two tests":                     {`"equals": false`, `"equals": false, "exists": true`, "when[0].all[0]", schemaToo},
 		"no test":                       {`, "equals": false`, ``, "when[0].all[0]", schemaToo},
+		"number that is not kept":       {`"equals": false`, `"equals": 9007199254740993`, "when[0].all[0].equals", neither},
 		"object to equal":               {`"equals": false`, `"equals": {}`, "when[0].all[0].equals", schemaToo},
 		"too long":                      {`/v1/me`, `/` + strings.Repeat("a", 1000), "url", schemaToo},
 		"body too long":                 {`"{}"`, `"` + strings.Repeat("a", 2001) + `"`, "body", schemaToo},
@@ -267,6 +270,82 @@ func TestF35_ACheckAsksPublicHostsByNameOnly(t *testing.T) {
 			if !slices.ContainsFunc(check.Validate(settings()), func(p catalog.Problem) bool { return p.Field == "url" }) {
 				t.Errorf("%s is taken", check.URL)
 			}
+		}
+	}
+}
+
+func TestAnAnswerIsAssumedWhenADefaultReachesTheRequest(t *testing.T) {
+	given := map[string]string{"region": "us", "site": "a.example.com", "shop": "acme", "project": "p"}
+	for name, c := range map[string]struct {
+		edit   func(c *catalog.Check)
+		config map[string]string
+		want   bool
+	}{
+		"nothing to say":            {func(c *catalog.Check) { c.URL = "https://api.example.com/x" }, nil, false},
+		"default in the host":       {func(c *catalog.Check) { c.URL = "https://{region}.example.com/x" }, nil, true},
+		"default in the path":       {func(c *catalog.Check) { c.URL = "https://api.example.com/{region}" }, nil, true},
+		"default in the query":      {func(c *catalog.Check) { c.URL = "https://api.example.com/x?r={region}" }, nil, true},
+		"default in a header":       {func(c *catalog.Check) { c.Headers["X-Region"] = "{region}" }, given, false},
+		"default in a header, left": {func(c *catalog.Check) { c.Headers["X-Region"] = "{region}" }, map[string]string{"shop": "acme"}, true},
+		"default beside the key":    {func(c *catalog.Check) { c.Placement.Template = "{region}:{key}" }, map[string]string{"shop": "acme"}, true},
+		"default in basic":          {func(c *catalog.Check) { c.Placement = catalog.Placement{In: "basic", Template: "{region}:{key}"} }, map[string]string{"shop": "acme"}, true},
+		"an empty value":            {func(c *catalog.Check) { c.URL = "https://{region}.example.com/x" }, map[string]string{"region": ""}, true},
+		"the default, but said":     {func(c *catalog.Check) { c.URL = "https://{region}.example.com/x" }, given, false},
+		"another value":             {func(c *catalog.Check) { c.URL = "https://{region}.example.com/x" }, map[string]string{"region": "eu"}, false},
+		"a default that is no use":  {func(*catalog.Check) {}, map[string]string{"shop": "acme"}, false},
+		"from the key":              {func(c *catalog.Check) { c.URL = "https://{dc}.example.com/x" }, nil, false},
+	} {
+		check := strictCheck(t, good)
+		c.edit(&check)
+		ask, err := check.Ask(settings(), c.config, secret.FromString(checkKey))
+		if err != nil || ask.Assumed != c.want {
+			t.Errorf("%s: %v, %v", name, ask.Assumed, err)
+		}
+	}
+	for slug, config := range map[string]map[string]string{"sendgrid": {"api_host": "api.eu.sendgrid.com"}, "gitlab-pat": {"hostname": "git.acme.example"}} {
+		p, _ := catalog.Lookup(slug)
+		for _, c := range []map[string]string{nil, config} {
+			if ask, err := p.Check.Ask(p.ConfigFields, c, secret.FromString(checkKey)); err != nil || ask.Assumed != (c == nil) {
+				t.Errorf("%s %v: %v, %v", slug, c, ask.Assumed, err)
+			}
+		}
+	}
+}
+
+// Whatever an account may say of a provider of the catalog, its check asks that
+// provider.
+func TestEveryProvidersCheckCanBeMadeOut(t *testing.T) {
+	key := secret.FromString(checkKey)
+	for _, p := range catalog.All() {
+		if p.Check == nil {
+			continue
+		}
+		said := map[string]string{}
+		for _, f := range p.ConfigFields {
+			if !p.Check.Reaches(f.Field) {
+				t.Errorf("%s: the check has no use for %s", p.Slug, f.Field)
+			}
+			said[f.Field] = f.Example
+			if len(f.Options) > 0 {
+				said[f.Field] = f.Options[len(f.Options)-1].Value
+			}
+		}
+		ask, err := p.Check.Ask(p.ConfigFields, said, key)
+		if err != nil || ask.Assumed || ask.Method != p.Check.Method || !strings.HasPrefix(string(ask.URL.Reveal()), "https://"+ask.Host+"/") {
+			t.Errorf("%s: %+v, %v", p.Slug, ask, err)
+		}
+		sent := string(ask.URL.Reveal())
+		for _, value := range ask.Header {
+			pair, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(string(value.Reveal()), "Basic "))
+			sent += " " + string(value.Reveal()) + " " + string(pair)
+		}
+		if strings.Count(sent, checkKey) != 1 {
+			t.Errorf("%s: the key is sent %d times", p.Slug, strings.Count(sent, checkKey))
+		}
+		_, err = p.Check.Ask(p.ConfigFields, nil, key)
+		needs := slices.ContainsFunc(p.ConfigFields, func(f catalog.ConfigField) bool { return f.Required })
+		if needs != errors.Is(err, catalog.ErrNoValue) || !needs && err != nil {
+			t.Errorf("%s, of which nothing is said: %v", p.Slug, err)
 		}
 	}
 }

@@ -79,6 +79,11 @@ func TestMistakeInAProviderFileIsReportedWithFileAndField(t *testing.T) {
 		"example of another form":  {`"us21"`, `"eu21"`, "config_fields[0].example: does not pass"},
 		"unchecked field":          {`"shapes": [`, `"shape": [`, "config_fields[0]: must have exactly one of"},
 		"derived and required":     {`"required": false`, `"required": true`, "config_fields[0].required: the value comes from elsewhere"},
+		"no pace":                  {`"checks_per_minute": 30`, `"checks_per_minute": 0`, "checks_per_minute: must be at least 1"},
+		"pace of a flood":          {`"checks_per_minute": 30`, `"checks_per_minute": 601`, "checks_per_minute: must be at most 600"},
+		"pace in pieces":           {`"checks_per_minute": 30`, `"checks_per_minute": 0.5`, "checks_per_minute: must be of type integer"},
+		"check of a bad status":    {`"valid": [200]`, `"valid": [429]`, "check.valid[0]: This is a status"},
+		"unknown field in a check": {`"method": "GET"`, `"methods": "GET"`, "check.methods: is not a known field"},
 		"data behind the end":      {"\n}\n", "\n}\n{}", "is not one JSON value"},
 		"no JSON":                  {`"slug":`, `slug:`, "is not one JSON value"},
 	} {
@@ -100,6 +105,13 @@ func TestTwoProvidersOfOneNameAreReported(t *testing.T) {
 	fsys["providers/other.json"] = &fstest.MapFile{Data: []byte(`{"slug": "other", "name": "exa"}`)}
 	problems := strings.Join(lint(readSchema(t), fsys), "\n")
 	if !strings.Contains(problems, "providers/other.json: name: is that of providers/exa.json too") {
+		t.Error(problems)
+	}
+}
+
+func TestPaceOfAProviderWithoutACheckIsReported(t *testing.T) {
+	problems := strings.Join(lint(readSchema(t), one("exa", []byte(`{"slug": "exa", "name": "Exa", "checks_per_minute": 10}`))), "\n")
+	if !strings.Contains(problems, "providers/exa.json: checks_per_minute: there is no check") {
 		t.Error(problems)
 	}
 }
@@ -159,6 +171,7 @@ func lintFile(s schema, slug string, content []byte) (catalog.Provider, []string
 	if u, err := url.Parse(p.KeyPage); err != nil || u.Scheme != "https" || u.Port() != "" || u.User != nil {
 		problems = append(problems, "key_page: is no address that a browser can be sent to")
 	}
+	problems = append(problems, unless(p.Check != nil || p.PerMinute == 0, "checks_per_minute", "there is no check")...)
 	problems = append(problems, lintShapes(p.KeyShapes, "key_shapes")...)
 	seen := map[string]bool{}
 	for i, f := range p.ConfigFields {

@@ -3,6 +3,7 @@ package catalog
 import (
 	"fmt"
 	"maps"
+	"math"
 	"net/url"
 	"slices"
 	"strings"
@@ -20,6 +21,7 @@ const (
 	maxPath        = 200
 	maxText        = 200
 	maxStatuses    = 20
+	maxNumber      = 1 << 53
 	maxHosts       = 500 // that options may make of one URL
 	suffixOfShapes = 2   // labels of a host that users can have no part in
 )
@@ -237,17 +239,18 @@ func (c Check) validateVerdicts(r *report) {
 }
 
 // telling reports whether a status can say something about a key: redirects,
-// time-outs, rate limits and a server's own failures cannot.
+// proxies, time-outs, misdirected requests, rate limits, legal blocks and a
+// server's own failures cannot.
 func telling(status int) bool {
-	return status >= 200 && status <= 299 || status >= 400 && status <= 499 && !slices.Contains([]int{407, 408, 425, 429}, status)
+	return status >= 200 && status <= 299 || status >= 400 && status <= 499 && !slices.Contains([]int{407, 408, 421, 425, 429, 451}, status)
 }
 
-const tellingReason = "This is a status of 200 to 299 or 400 to 499, and not 407, 408, 425 or 429: the others say nothing about a key."
+const tellingReason = "This is a status of 200 to 299 or 400 to 499, and not 407, 408, 421, 425, 429 or 451: the others say nothing about a key."
 
 func (rule Rule) validate() []Problem {
 	var r report
 	r.unless(telling(rule.Status), "status", tellingReason)
-	r.unless(slices.Contains([]Verdict{Valid, Limited, Invalid}, rule.Verdict), "verdict", `This is "valid", "limited" or "invalid".`)
+	r.unless(rule.Verdict.known(), "verdict", `This is "valid", "limited" or "invalid".`)
 	r.unless(len(rule.All) > 0 && len(rule.All) <= maxConditions, "all", fmt.Sprintf("There are 1 to %d conditions.", maxConditions))
 	for i, c := range rule.All[:min(len(rule.All), maxConditions)] {
 		r.within(fmt.Sprintf("all[%d]", i), c.validate())
@@ -266,7 +269,9 @@ func (c Condition) validate() []Problem {
 	}
 	r.unless(kinds == 1, "", "A condition has exactly one of equals, one_of, starts_with and exists.")
 	switch v := c.Equals.(type) {
-	case nil, bool, float64:
+	case nil, bool:
+	case float64:
+		r.unless(math.Abs(v) < maxNumber, "equals", "A number is below 2^53: greater ones are not kept exactly.")
 	case string:
 		r.unless(len(v) <= maxText, "equals", fmt.Sprintf("A text has at most %d bytes.", maxText))
 	default:

@@ -130,7 +130,7 @@ const (
 // Record takes a finding into account. every is the time between checks, 0 when
 // there are none on schedule.
 func (c *Check) Record(f Finding, cause Cause, every time.Duration) Turn {
-	f = c.weigh(f)
+	f = c.weigh(c.sure(f))
 	c.Verdict, c.Reason, c.CheckedAt, c.Tries = f.Verdict, f.Reason, f.At, 0
 	entry := Entry{f.Verdict, f.Reason, f.At, cause, c.SecretID}
 	c.History = append([]Entry{entry}, c.History[:min(len(c.History), remembered-1)]...)
@@ -140,6 +140,15 @@ func (c *Check) Record(f Finding, cause Cause, every time.Duration) Turn {
 		c.DueAt = time.Time{}
 	}
 	return turn
+}
+
+// sure makes of a refusal at an assumed address a real one, if the same key has
+// been taken at the same address before.
+func (c *Check) sure(f Finding) Finding {
+	if f.Reason == RefusedThere && (c.Standing == catalog.Valid || c.Standing == catalog.Limited) {
+		f.Verdict, f.Reason = catalog.Invalid, Refused
+	}
+	return f
 }
 
 // weigh makes of a refusal that stands alone what it is: nothing definite yet.

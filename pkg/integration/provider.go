@@ -56,6 +56,18 @@ type MACer interface {
 	MAC(use string, parts ...[]byte) []byte
 }
 
+// OnInvalid is what becomes of keys that the provider refuses: what the tenant
+// set, else Refuse, but Advise where the catalog is less sure of its check.
+func (in *Integration) OnInvalid() OnInvalid {
+	switch {
+	case in.Policy.OnInvalid != "":
+		return in.Policy.OnInvalid
+	case in.Custom != nil || in.Provider().Trusted():
+		return Refuse
+	}
+	return Advise
+}
+
 // Vouch sets the MAC of a custom provider's check.
 func (in *Integration) Vouch(key MACer) { in.Custom.CheckMAC = in.checkMAC(key) }
 
@@ -76,7 +88,7 @@ func (in *Integration) checkMAC(key MACer) []byte {
 // Policy says when keys are checked and what becomes of those that are refused.
 type Policy struct {
 	VerifyOnSave  Verify    `json:"verify_on_save,omitempty"`
-	OnInvalid     OnInvalid `json:"on_invalid,omitempty"`
+	OnInvalid     OnInvalid `json:"on_invalid,omitempty"` // "": Integration.OnInvalid says
 	CheckInterval Interval  `json:"check_interval,omitempty"`
 }
 
@@ -113,19 +125,11 @@ func (v Verify) Known() bool { return v == NoVerify || v == Warn || v == Require
 // OnInvalid is what vending does about a key that its provider refuses.
 type OnInvalid string
 
-// The values of OnInvalid. The zero value is Refuse.
+// The values of OnInvalid.
 const (
 	Refuse OnInvalid = "refuse" // the account needs reauthorization: nothing is vended
 	Advise OnInvalid = "advise" // the key is vended as before; events and the account tell
 )
-
-// OrDefault is Refuse for the zero value.
-func (o OnInvalid) OrDefault() OnInvalid {
-	if o == "" {
-		return Refuse
-	}
-	return o
-}
 
 // Known reports whether o is one of the values.
 func (o OnInvalid) Known() bool { return o == Refuse || o == Advise }

@@ -77,6 +77,30 @@ func TestProviderIsWhatTheCatalogOrTheTenantSays(t *testing.T) {
 	}
 }
 
+func TestOnInvalidIsRefuseUnlessTheCatalogIsLessSureOfItsCheck(t *testing.T) {
+	catalogs := func(slug string) *integration.Integration { return &integration.Integration{Slug: slug} }
+	for name, c := range map[string]struct {
+		in   *integration.Integration
+		want integration.OnInvalid
+	}{
+		"custom":                  {custom(), integration.Refuse},
+		"high confidence":         {catalogs("stripe"), integration.Refuse},
+		"medium confidence":       {catalogs("mailgun"), integration.Advise},
+		"low confidence":          {catalogs("paddle"), integration.Advise},
+		"no longer there":         {catalogs("no-longer-there"), integration.Advise},
+		"custom, under that name": {func() *integration.Integration { in := custom(); in.Slug = "mailgun"; return in }(), integration.Refuse},
+	} {
+		if got := c.in.OnInvalid(); got != c.want {
+			t.Errorf("%s: %s", name, got)
+		}
+		for _, set := range []integration.OnInvalid{integration.Refuse, integration.Advise} {
+			if c.in.Policy.OnInvalid = set; c.in.OnInvalid() != set {
+				t.Errorf("%s, set to %s: %s", name, set, c.in.OnInvalid())
+			}
+		}
+	}
+}
+
 func TestAnIntervalIsMinutesOrHoursOrOff(t *testing.T) {
 	for text, want := range map[string]time.Duration{
 		"": 24 * time.Hour, "off": 0, "15m": 15 * time.Minute, "90m": 90 * time.Minute, "1h": time.Hour, "720h": 720 * time.Hour, "43200m": 720 * time.Hour,
