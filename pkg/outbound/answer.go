@@ -19,11 +19,10 @@ const (
 )
 
 // readAnswer reads the one answer to request, and no more of conn than the
-// limits allow: health.ErrOversized. It closes no body: that would read the rest
-// of it, and what is to be closed is the connection.
+// limits allow: health.ErrOversized.
 func readAnswer(conn io.Reader, request *http.Request, now func() time.Time) (health.Answer, error) {
 	limited := &io.LimitedReader{R: conn, N: maxHeader}
-	response, err := readHeader(bufio.NewReader(limited), request)
+	response, err := readHeader(bufio.NewReader(limited), request) //nolint:bodyclose // that would read the rest of it: the connection is closed
 	if err != nil {
 		return health.Answer{}, orOversized(err, limited)
 	}
