@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 )
 
@@ -65,6 +66,6 @@ func (d *dns) reply(query []byte) []byte {
 			count++
 		}
 	}
-	header := append(query[:2:2], 0x81, 0x80, 0, 1, 0, byte(count), 0, 0, 0, 0)
-	return append(append(header, query[12:end]...), records...)
+	header := []byte{query[0], query[1], 0x81, 0x80, 0, 1, 0, byte(count), 0, 0, 0, 0}
+	return slices.Concat(header, query[12:end], records)
 }
