@@ -122,6 +122,7 @@ func TestEachBuiltBootstrapIsItsOwnFunction(t *testing.T) {
 	for _, id := range load(t).Named("AWS::Serverless::Function") {
 		build := exec.Command("make", "build-"+id, "ARTIFACTS_DIR="+filepath.Join(out, id), "LAMBDA_ARCH=arm64")
 		build.Dir = root
+		build.Env = append(os.Environ(), "GOFLAGS=-tags=fakeproviders") // which must not get into what ships
 		if output, err := build.CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v\n%s", id, err, output)
 		}
@@ -135,6 +136,19 @@ func TestEachBuiltBootstrapIsItsOwnFunction(t *testing.T) {
 				t.Errorf("%s: no %q in\n%s", id, line, info)
 			}
 		}
+	}
+}
+
+func TestNoBuildForThisMachineTakesTheTagOfFakeProviders(t *testing.T) {
+	make := exec.Command("make", "-n", "build")
+	make.Dir = root
+	out, err := make.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	builds := strings.Count(string(out), "go build ")
+	if tagged := strings.Count(string(out), "go build -tags lambda.norpc -trimpath"); builds != len(folders(t)) || tagged != builds || strings.Count(string(out), "-tags") != builds {
+		t.Errorf("%d of %d functions are built as they ship:\n%s", tagged, len(folders(t)), out)
 	}
 }
 

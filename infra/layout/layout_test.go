@@ -12,6 +12,7 @@ import (
 	"go/token"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
@@ -89,11 +90,11 @@ func own(t *testing.T) []Package {
 // own layer those that beside names.
 var layers = [][]string{
 	{"functions", "infra"},
-	{"pkg/boot", "pkg/boot/outbox", "pkg/serve", "pkg/feed", "pkg/queue"},
+	{"pkg/boot", "pkg/boot/outbox", "pkg/boot/asker", "pkg/boot/checkqueue", "pkg/serve", "pkg/feed", "pkg/queue"},
 	{
 		"pkg/api", "pkg/operator", "pkg/store",
 		"pkg/table/dynamo", "pkg/table/dynamo/streams", "pkg/table/bolt", "pkg/seal/awskms", "pkg/seal/localkey",
-		"pkg/bus/eventbridge", "pkg/bus/sqs", "pkg/attempt",
+		"pkg/bus/eventbridge", "pkg/bus/sqs", "pkg/attempt", "pkg/outbound",
 	},
 	{"pkg/vault"},
 	{"pkg/account", "pkg/apikey", "pkg/audit", "pkg/health", "pkg/event", "pkg/integration", "pkg/removal", "pkg/tenant", "pkg/catalog", "pkg/seal", "pkg/table"},
@@ -205,7 +206,7 @@ func knows(local string, who []string) bool {
 }
 
 func TestAdaptersDoNotKnowEachOther(t *testing.T) {
-	adapters := []string{"pkg/table/dynamo", "pkg/table/bolt", "pkg/seal/awskms", "pkg/seal/localkey", "pkg/bus/eventbridge", "pkg/bus/sqs"}
+	adapters := []string{"pkg/table/dynamo", "pkg/table/bolt", "pkg/seal/awskms", "pkg/seal/localkey", "pkg/bus/eventbridge", "pkg/bus/sqs", "pkg/outbound"}
 	for _, p := range own(t) {
 		if !slices.Contains(adapters, p.local()) {
 			continue
@@ -257,6 +258,74 @@ func TestWhatIsForTestsIsInNoFunction(t *testing.T) {
 	if functions == 0 {
 		t.Error("there are no functions")
 	}
+}
+
+// askers are the functions that may ask providers.
+var askers = []string{"functions/health", "functions/keys", "functions/providers"}
+
+func TestOnlyFunctionsThatCheckKeysCanAskProviders(t *testing.T) {
+	for _, p := range own(t) {
+		if strings.HasPrefix(p.local(), "functions/") && slices.Contains(p.Deps, module+"/pkg/outbound") && !slices.Contains(askers, p.local()) {
+			t.Errorf("%s can ask providers", p.local())
+		}
+	}
+}
+
+// dialers are the files that make connections: the guarded one to providers, and
+// the SDK's client with other limits.
+var dialers = []string{"pkg/outbound/guard.go", "pkg/table/dynamo/attempt.go"}
+
+func TestOnlyTheGuardedDialerGoesWhereSomeoneElseSays(t *testing.T) {
+	found := map[string]bool{}
+	for _, f := range files(t) {
+		if strings.HasPrefix(f.local(), "infra/") || testKit(f.local()) {
+			continue
+		}
+		for range f.names(
+			"net.Dial", "net.DialTimeout", "net.DialTCP", "net.DialUDP", "net.DialIP", "net.DialUnix", "net.Dialer", "tls.Dial", "tls.DialWithDialer", "tls.Dialer",
+			"http.Get", "http.Head", "http.Post", "http.PostForm", "http.Client", "http.DefaultClient", "http.DefaultTransport", "http.Transport",
+		) {
+			found[f.String()] = true
+		}
+	}
+	if got := slices.Sorted(maps.Keys(found)); !slices.Equal(got, dialers) {
+		t.Errorf("dialled in %v", got)
+	}
+}
+
+// tagged are the source files that the tag of fake providers adds to a build,
+// and those that it leaves out.
+var tagged = []string{"+pkg/boot/asker/asker_fakeproviders.go", "+pkg/outbound/fake_fakeproviders.go", "-pkg/boot/asker/asker.go"}
+
+func TestTheTagOfFakeProvidersChangesWhatIsNamedAndNothingElse(t *testing.T) {
+	list := exec.Command("go", "list", "-tags", "fakeproviders", "-f", `{{$p := .ImportPath}}{{range .GoFiles}}{{$p}}/{{.}}{{"\n"}}{{end}}`, "./functions/...", "./pkg/...")
+	list.Dir = root
+	list.Env = append(os.Environ(), "CGO_ENABLED=0")
+	out, err := list.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := strings.Fields(strings.ReplaceAll(string(out), module+"/", ""))
+	var without []string
+	for _, f := range files(t) {
+		if !strings.HasPrefix(f.local(), "infra/") {
+			without = append(without, f.String())
+		}
+	}
+	if got := slices.Concat(beyond("+", with, without), beyond("-", without, with)); !slices.Equal(got, tagged) {
+		t.Errorf("the tag changes %v", got)
+	}
+}
+
+// beyond is what a has and b has not, marked.
+func beyond(mark string, a, b []string) []string {
+	var more []string
+	for _, name := range a {
+		if !slices.Contains(b, name) {
+			more = append(more, mark+name)
+		}
+	}
+	return more
 }
 
 // file is a parsed source file that is no test.

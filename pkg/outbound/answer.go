@@ -19,11 +19,10 @@ const (
 )
 
 // readAnswer reads the one answer to request, and no more of conn than the
-// limits allow: health.ErrOversized. It closes no body: that would read the rest
-// of it, and what is to be closed is the connection.
+// limits allow: health.ErrOversized.
 func readAnswer(conn io.Reader, request *http.Request, now func() time.Time) (health.Answer, error) {
 	limited := &io.LimitedReader{R: conn, N: maxHeader}
-	response, err := readHeader(bufio.NewReader(limited), request)
+	response, err := readHeader(bufio.NewReader(limited), request) //nolint:bodyclose // that would read the rest of it: the connection is closed
 	if err != nil {
 		return health.Answer{}, orOversized(err, limited)
 	}
@@ -69,7 +68,7 @@ func readBody(response *http.Response) ([]byte, error) {
 	if encoding := response.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return nil, nil
 	}
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxBody+1))
+	body, err := io.ReadAll(response.Body)
 	if len(body) > maxBody {
 		return nil, nil
 	}
