@@ -1,0 +1,200 @@
+package stack
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"keyvend/infra/host/cfn"
+	"keyvend/infra/host/iam"
+	"keyvend/infra/host/sqs"
+)
+
+// ErrNoQueue is the answer for a queue that the template does not have.
+var ErrNoQueue = errors.New("stack: no such queue")
+
+// Queue gives hold of a queue by its logical id.
+func (s *Stack) Queue(logical string) (*sqs.Queue, error) {
+	q, ok := s.queues[logical]
+	if !ok {
+		return nil, fmt.Errorf("%w: %s", ErrNoQueue, logical)
+	}
+	return q, nil
+}
+
+// Aside lists what was sent to the queue for what was set aside.
+func (s *Stack) Aside() (bodies []string) {
+	if q, ok := s.queues["AsideQueue"]; ok {
+		for _, m := range q.Sent() {
+			bodies = append(bodies, m.Body)
+		}
+	}
+	return bodies
+}
+
+// Advance lets time pass at once for the queues: their delays, visibility
+// timeouts and batching windows, and nothing else.
+func (s *Stack) Advance(d time.Duration) { s.sqs.Advance(d) }
+
+func (s *Stack) place() sqs.Place { return sqs.Place{Region: s.config.Region, Account: Account} }
+
+// queueValue is what a reference to a queue stands for.
+func (s *Stack) queueValue(name, attribute string) string {
+	switch attribute {
+	case "Arn":
+		return s.place().ARN(name)
+	case "QueueName":
+		return name
+	default: // Ref, QueueUrl
+		return s.place().URL(name)
+	}
+}
+
+func (s *Stack) makeQueues(t *cfn.Template, values cfn.Values) error {
+	queues, err := t.Queues(values)
+	if err != nil {
+		return err
+	}
+	s.sqs, err = sqs.New(sqs.Config{Place: s.place(), Queues: queues, Twice: s.config.Twice, Log: s.config.Log})
+	if err != nil {
+		return err
+	}
+	s.queues = map[string]*sqs.Queue{}
+	for _, q := range queues {
+		s.queues[q.LogicalID], _ = s.sqs.Queue(s.place().ARN(q.Name))
+	}
+	return nil
+}
+
+// queueActions are what Lambda needs of the function's role to receive for it.
+var queueActions = []string{"sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"}
+
+// consume starts the event source mappings of a function's queues. It refuses
+// what Lambda refuses.
+func (s *Stack) consume(ctx context.Context, f *function) error {
+	for _, source := range f.Queues {
+		q, ok := s.sqs.Queue(source.Queue)
+		if !ok {
+			return fmt.Errorf("the event source %q of %s is no queue of the template", source.Queue, f.Name)
+		}
+		for _, action := range queueActions {
+			if !iam.Allowed(f.role, iam.Call{Principal: roleARN(f.Role), Action: action, Resource: q.ARN}) {
+				return fmt.Errorf("the role of %s may not %s, which its event source needs", f.Name, action)
+			}
+		}
+		if q.Visibility < f.Timeout {
+			return fmt.Errorf("the visibility timeout of %s, %v, is less than the timeout of %s, %v", q.Name, q.Visibility, f.Name, f.Timeout)
+		}
+		if source.Disabled || s.config.Silent {
+			continue
+		}
+		// A batch that waits for an environment would grow old in flight.
+		batches := s.environments(f.Function)
+		if source.Concurrency > 0 {
+			batches = min(batches, source.Concurrency)
+		}
+		mapping := &poller{QueueSource: source, queue: q, region: s.config.Region, invoke: f.pool.Invoke, log: s.config.Log}
+		for range batches {
+			s.schedules.Go(func() { mapping.run(ctx) })
+		}
+	}
+	return nil
+}
+
+// poller is an event source mapping of a queue, as Lambda runs it: it receives
+// messages, invokes a function with batches of them and deletes what the function
+// has done. What failed it leaves in flight, until the visibility timeout. That a
+// payload may have 6 MB it leaves to the invocation.
+type poller struct {
+	cfn.QueueSource
+	queue  *sqs.Queue
+	region string
+	invoke func(ctx context.Context, payload []byte) ([]byte, error)
+	log    io.Writer
+}
+
+// run receives and delivers one batch after the other until ctx ends.
+func (p *poller) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		if batch := p.queue.Receive(ctx, p.BatchSize, p.Window); len(batch) > 0 {
+			p.deliver(ctx, batch)
+		}
+	}
+}
+
+// deliver invokes the function once.
+func (p *poller) deliver(ctx context.Context, batch []sqs.Delivery) {
+	records := make([]any, len(batch))
+	for i, d := range batch {
+		records[i] = p.record(d)
+	}
+	payload, err := json.Marshal(map[string]any{"Records": records})
+	if err != nil {
+		_, _ = fmt.Fprintf(p.log, "queue %s: %v\n", p.queue.Name, err)
+		return
+	}
+	answer, err := p.invoke(ctx, payload)
+	if err != nil {
+		_, _ = fmt.Fprintf(p.log, "queue %s: %v\n", p.queue.Name, err)
+		return
+	}
+	failed, ok := map[string]bool{}, true
+	if p.ReportsFailures {
+		failed, ok = failures(batch, answer)
+	}
+	if !ok {
+		_, _ = fmt.Fprintf(p.log, "queue %s: the function's answer is no report of failures\n", p.queue.Name)
+		return
+	}
+	for _, d := range batch {
+		if !failed[d.ID] {
+			p.queue.Delete(d.Receipt)
+		}
+	}
+}
+
+// failures are the messages that the function's answer wants again. An answer
+// that is no report, or names a message that is not in the batch, wants all of it.
+func failures(batch []sqs.Delivery, answer []byte) (ids map[string]bool, ok bool) {
+	var out map[string]any
+	if json.Unmarshal(answer, &out) != nil {
+		return nil, false
+	}
+	known := map[string]bool{}
+	for _, d := range batch {
+		known[d.ID] = true
+	}
+	ids = map[string]bool{}
+	for _, item := range cfn.List(out["batchItemFailures"]) {
+		id, _ := cfn.Map(item)["itemIdentifier"].(string)
+		if !known[id] {
+			return nil, false
+		}
+		ids[id] = true
+	}
+	return ids, true
+}
+
+// record is a message in the form in which functions get it.
+func (p *poller) record(d sqs.Delivery) map[string]any {
+	attributes := map[string]string{
+		"ApproximateReceiveCount":          strconv.Itoa(d.Receives),
+		"SentTimestamp":                    milliseconds(d.SentAt),
+		"SenderId":                         "AROAEXAMPLEROLEID0000:" + Name,
+		"ApproximateFirstReceiveTimestamp": milliseconds(d.ReceivedAt),
+	}
+	if d.From != "" {
+		attributes["DeadLetterQueueSourceArn"] = d.From
+	}
+	return map[string]any{
+		"messageId": d.ID, "receiptHandle": d.Receipt, "body": d.Body, "md5OfBody": sqs.MD5(d.Body),
+		"attributes": attributes, "messageAttributes": map[string]any{},
+		"eventSource": "aws:sqs", "eventSourceARN": p.queue.ARN, "awsRegion": p.region,
+	}
+}
+
+func milliseconds(t time.Time) string { return strconv.FormatInt(t.UnixMilli(), 10) }
