@@ -49,9 +49,10 @@ type Delivery struct {
 // Stats are what a queue holds, and what has become of what was sent to it.
 type Stats struct {
 	Visible, Delayed, InFlight int
-	// From the start on: sent by others, received, deleted, and given up to the
-	// dead letters.
-	Sent, Received, Deleted, Dead int
+	// From the start on: sent by others, received, handled by whoever received
+	// them, deleted by him, and given up to the dead letters. What is received and
+	// not handled is under way.
+	Sent, Received, Handled, Deleted, Dead int
 }
 
 // keeps bounds the memory of what was sent.
@@ -85,14 +86,24 @@ func (q *Queue) Receive(ctx context.Context, most int, window time.Duration) (ba
 	return batch
 }
 
-// Delete takes a message off the queue, by the receipt of the last time that it
-// was received. Another receipt deletes nothing.
+// Delete is how who received a message says that it is done: it leaves the queue,
+// if the receipt is of the last time that it was received.
 func (q *Queue) Delete(receipt string) {
 	q.service.mu.Lock()
 	defer q.service.mu.Unlock()
 	before := len(q.messages)
 	q.messages = slices.DeleteFunc(q.messages, func(m *message) bool { return receipt != "" && m.receipt == receipt })
 	q.count.Deleted += before - len(q.messages)
+	q.count.Handled++
+	q.service.wake()
+}
+
+// Leave is how who received a message says that it is not done: it stays where it
+// is, until the visibility timeout.
+func (q *Queue) Leave() {
+	q.service.mu.Lock()
+	defer q.service.mu.Unlock()
+	q.count.Handled++
 	q.service.wake()
 }
 

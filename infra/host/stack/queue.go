@@ -126,43 +126,47 @@ func (p *poller) run(ctx context.Context) {
 	}
 }
 
-// deliver invokes the function once.
+// deliver invokes the function once, and deletes what it has done.
 func (p *poller) deliver(ctx context.Context, batch []sqs.Delivery) {
+	failed, err := p.try(ctx, batch)
+	if err != nil {
+		_, _ = fmt.Fprintf(p.log, "queue %s: %v\n", p.queue.Name, err)
+	}
+	for _, d := range batch {
+		if err != nil || failed[d.ID] {
+			p.queue.Leave()
+		} else {
+			p.queue.Delete(d.Receipt)
+		}
+	}
+}
+
+// try returns the messages that the function wants again. The error is that of the
+// whole batch.
+func (p *poller) try(ctx context.Context, batch []sqs.Delivery) (failed map[string]bool, err error) {
 	records := make([]any, len(batch))
 	for i, d := range batch {
 		records[i] = p.record(d)
 	}
 	payload, err := json.Marshal(map[string]any{"Records": records})
 	if err != nil {
-		_, _ = fmt.Fprintf(p.log, "queue %s: %v\n", p.queue.Name, err)
-		return
+		return nil, err
 	}
 	answer, err := p.invoke(ctx, payload)
-	if err != nil {
-		_, _ = fmt.Fprintf(p.log, "queue %s: %v\n", p.queue.Name, err)
-		return
+	if err != nil || !p.ReportsFailures {
+		return nil, err
 	}
-	failed, ok := map[string]bool{}, true
-	if p.ReportsFailures {
-		failed, ok = failures(batch, answer)
-	}
-	if !ok {
-		_, _ = fmt.Fprintf(p.log, "queue %s: the function's answer is no report of failures\n", p.queue.Name)
-		return
-	}
-	for _, d := range batch {
-		if !failed[d.ID] {
-			p.queue.Delete(d.Receipt)
-		}
-	}
+	return failures(batch, answer)
 }
 
+var errNoReport = errors.New("the function's answer is no report of failures of this batch")
+
 // failures are the messages that the function's answer wants again. An answer
-// that is no report, or names a message that is not in the batch, wants all of it.
-func failures(batch []sqs.Delivery, answer []byte) (ids map[string]bool, ok bool) {
+// that is no report, or names a message that is not in the batch, fails all of it.
+func failures(batch []sqs.Delivery, answer []byte) (ids map[string]bool, err error) {
 	var out map[string]any
 	if json.Unmarshal(answer, &out) != nil {
-		return nil, false
+		return nil, errNoReport
 	}
 	known := map[string]bool{}
 	for _, d := range batch {
@@ -172,11 +176,11 @@ func failures(batch []sqs.Delivery, answer []byte) (ids map[string]bool, ok bool
 	for _, item := range cfn.List(out["batchItemFailures"]) {
 		id, _ := cfn.Map(item)["itemIdentifier"].(string)
 		if !known[id] {
-			return nil, false
+			return nil, errNoReport
 		}
 		ids[id] = true
 	}
-	return ids, true
+	return ids, nil
 }
 
 // record is a message in the form in which functions get it.
