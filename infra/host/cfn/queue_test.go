@@ -82,7 +82,7 @@ func TestWhatSQSAndLambdaRefuseOrThisPackageDoesNotKnowIsAnError(t *testing.T) {
 	}
 	for name, value := range map[string]any{
 		"Queue": "q.fifo", "BatchSize": 0, "MaximumBatchingWindowInSeconds": 301, "ScalingConfig": map[string]any{"MaximumConcurrency": 1},
-		"FilterCriteria": map[string]any{}, "BatchSize ": 1,
+		"FilterCriteria": map[string]any{}, "Batchsize": 1,
 	} {
 		if s, err := newQueueSource(map[string]any{"Queue": "q", name: value}); err == nil {
 			t.Errorf("event source with %s %v: %+v", name, value, s)

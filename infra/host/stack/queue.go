@@ -73,21 +73,12 @@ func (s *Stack) makeQueues(t *cfn.Template, values cfn.Values) error {
 // queueActions are what Lambda needs of the function's role to receive for it.
 var queueActions = []string{"sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"}
 
-// consume starts the event source mappings of a function's queues. It refuses
-// what Lambda refuses.
+// consume starts the event source mappings of a function's queues.
 func (s *Stack) consume(ctx context.Context, f *function) error {
 	for _, source := range f.Queues {
-		q, ok := s.sqs.Queue(source.Queue)
-		if !ok {
-			return fmt.Errorf("the event source %q of %s is no queue of the template", source.Queue, f.Name)
-		}
-		for _, action := range queueActions {
-			if !iam.Allowed(f.role, iam.Call{Principal: roleARN(f.Role), Action: action, Resource: q.ARN}) {
-				return fmt.Errorf("the role of %s may not %s, which its event source needs", f.Name, action)
-			}
-		}
-		if q.Visibility < f.Timeout {
-			return fmt.Errorf("the visibility timeout of %s, %v, is less than the timeout of %s, %v", q.Name, q.Visibility, f.Name, f.Timeout)
+		q, err := s.mapped(f, source)
+		if err != nil {
+			return err
 		}
 		if source.Disabled || s.config.Silent {
 			continue
@@ -103,6 +94,23 @@ func (s *Stack) consume(ctx context.Context, f *function) error {
 		}
 	}
 	return nil
+}
+
+// mapped is an event source's queue. The error is why Lambda refuses the mapping.
+func (s *Stack) mapped(f *function, source cfn.QueueSource) (*sqs.Queue, error) {
+	q, ok := s.sqs.Queue(source.Queue)
+	if !ok {
+		return nil, fmt.Errorf("the event source %q of %s is no queue of the template", source.Queue, f.Name)
+	}
+	for _, action := range queueActions {
+		if !iam.Allowed(f.role, iam.Call{Principal: roleARN(f.Role), Action: action, Resource: q.ARN}) {
+			return nil, fmt.Errorf("the role of %s may not %s, which its event source needs", f.Name, action)
+		}
+	}
+	if q.Visibility < f.Timeout {
+		return nil, fmt.Errorf("the visibility timeout of %s, %v, is less than the timeout of %s, %v", q.Name, q.Visibility, f.Name, f.Timeout)
+	}
+	return q, nil
 }
 
 // poller is an event source mapping of a queue, as Lambda runs it: it receives

@@ -251,10 +251,10 @@ func (s *Stack) add(t *cfn.Template, values cfn.Values, f cfn.Function) error {
 
 // environments is how many of a function there are at most.
 func (s *Stack) environments(f cfn.Function) int {
-	most := 2
 	if s.config.Environments > 0 {
 		return s.config.Environments
 	}
+	most := 2
 	for _, q := range f.Queues {
 		most = max(most, q.Concurrency)
 	}
