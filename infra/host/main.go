@@ -1,6 +1,6 @@
 // Command host runs the deployment that template.yaml describes on this
 // machine: the built function binaries as Lambda runs them, behind the
-// template's routes and schedules, on DynamoDB Local and an emulated KMS.
+// template's routes, schedules and queues, on DynamoDB Local and an emulated KMS.
 package main
 
 import (
@@ -43,7 +43,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 	flags.StringVar(&c.KMS, "kms", "", "endpoint `URL` of the emulated KMS")
 	flags.StringVar(&c.KeyARN, "kms-key", "", "`ARN` of the sealing key; none makes one")
 	flags.StringVar(&c.Region, "region", "", "AWS `region` that the functions are told")
-	flags.IntVar(&c.Environments, "environments", 2, "environments of each function at most")
+	flags.IntVar(&c.Environments, "environments", 0, "environments of each function at most; 0 is 2, or what its queue asks for")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ type Function struct {
 	Routes      []string        // HTTP API route keys: "ANY /healthz", "$default"
 	Schedules   []time.Duration // the periods of its rate() schedules
 	Streams     []Stream
+	Queues      []QueueSource
 }
 
 // Functions returns the template's functions, sorted by logical id.
@@ -86,21 +87,33 @@ func (f *Function) add(event map[string]any) error {
 		}
 		f.Routes = append(f.Routes, route)
 	case "Schedule":
-		period, err := rate(text(properties["Schedule"]))
-		if err != nil {
-			return err
-		}
-		f.Schedules = append(f.Schedules, period)
+		return f.addSchedule(properties["Schedule"], text(properties["Enabled"]) == "false" || text(properties["State"]) == "DISABLED")
+	case "ScheduleV2":
+		return f.addSchedule(properties["ScheduleExpression"], text(properties["State"]) == "DISABLED")
 	case "DynamoDB":
 		s, err := newStream(properties)
 		if err != nil {
 			return err
 		}
 		f.Streams = append(f.Streams, s)
+	case "SQS":
+		q, err := newQueueSource(properties)
+		if err != nil {
+			return err
+		}
+		f.Queues = append(f.Queues, q)
 	default:
 		return fmt.Errorf("event source %s is not supported", kind)
 	}
 	return nil
+}
+
+func (f *Function) addSchedule(expression any, disabled bool) error {
+	period, err := rate(text(expression))
+	if err == nil && !disabled {
+		f.Schedules = append(f.Schedules, period)
+	}
+	return err
 }
 
 // rate reads "rate(5 minutes)".

@@ -109,6 +109,8 @@ func TestTheProxyPassesOnWhatTheRoleAllowsAndNothingElse(t *testing.T) {
 		{"AWSEvents.PutRule", `{"Entries":[{"EventBusName":"mine"}]}`, false},
 		{"AmazonSQS.SendMessage", `{"QueueUrl":"https://sqs/1/mine"}`, true},
 		{"AmazonSQS.SendMessage", `{"QueueUrl":"https://sqs/1/other"}`, false},
+		{"AmazonSQS.SendMessageBatch", `{"QueueUrl":"https://sqs/1/mine"}`, true},
+		{"AmazonSQS.SendMessageBatch", `{"QueueUrl":"https://sqs/1/other"}`, false},
 		{"AmazonSQS.ReceiveMessage", `{"QueueUrl":"https://sqs/1/mine"}`, false},
 		{"TrentService.Decrypt", `{"EncryptionContext":{"purpose":"seal"}}`, true},
 		{"TrentService.Decrypt", `{"EncryptionContext":{"purpose":"ingest"}}`, false},

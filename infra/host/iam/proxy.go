@@ -178,12 +178,14 @@ func (p *Proxy) busCalls(operation string, body []byte) ([]Call, error) {
 	return calls, nil
 }
 
+// queueCalls is what IAM is asked about messages: a batch needs the permission of
+// its single ones.
 func (p *Proxy) queueCalls(operation string, body []byte) ([]Call, error) {
 	var in struct{ QueueUrl string }
 	if err := json.Unmarshal(body, &in); err != nil {
 		return nil, err
 	}
-	return []Call{{Principal: p.principal, Action: "sqs:" + operation, Resource: neighbour(p.resources.Queue, path.Base(in.QueueUrl))}}, nil
+	return []Call{{Principal: p.principal, Action: "sqs:" + strings.TrimSuffix(operation, "Batch"), Resource: neighbour(p.resources.Queue, path.Base(in.QueueUrl))}}, nil
 }
 
 // neighbour is the ARN of another resource of the same kind and place.

@@ -52,10 +52,11 @@ func (s *Stack) follow(ctx context.Context, f *function, role []iam.Statement) e
 				return aws.Credentials{AccessKeyID: lambda.AccessKeyID, SecretAccessKey: lambda.AccessKeyID}, nil
 			}),
 		}), s.config.Table)
-		mapping := &source{
-			Stream: stream, next: reader.Next, invoke: f.pool.Invoke,
-			giveUp: func(message string) { s.sink.setAside(message) }, log: s.config.Log,
+		aside, ok := s.sqs.Queue(stream.OnFailure)
+		if !ok {
+			return fmt.Errorf("%q, where the event source of %s gives up to, is no queue of the template", stream.OnFailure, f.Name)
 		}
+		mapping := &source{Stream: stream, next: reader.Next, invoke: f.pool.Invoke, giveUp: aside.Send, log: s.config.Log}
 		s.schedules.Go(func() { mapping.run(ctx) })
 	}
 	return nil

@@ -1,7 +1,7 @@
 // Package stack runs a deployment of template.yaml on one machine: the built
-// function binaries in Lambda's environments, behind the template's routes and
-// schedules and behind the table's stream, with the template's variables,
-// timeouts and permissions, on DynamoDB Local and an emulated KMS.
+// function binaries in Lambda's environments, behind the template's routes,
+// schedules and queues and behind the table's stream, with the template's
+// variables, timeouts and permissions, on DynamoDB Local and an emulated KMS.
 package stack
 
 import (
@@ -24,6 +24,7 @@ import (
 	"keyvend/infra/host/gateway"
 	"keyvend/infra/host/iam"
 	"keyvend/infra/host/lambda"
+	"keyvend/infra/host/sqs"
 )
 
 // Account and Name are what the stack is deployed as.
@@ -43,9 +44,10 @@ type Config struct {
 	Region       string            // "" is eu-central-1
 	Parameters   map[string]string // of the template, over its defaults
 	Environment  map[string]string // variables of every function over the template's
-	Environments int               // at most, for each function; 0 is 2
+	Environments int               // at most, for each function; 0 is 2, or the MaximumConcurrency of its queue if that is more
 	Schedules    bool              // run the template's schedules; Tick works either way
-	Silent       bool              // leave the table's stream unread
+	Silent       bool              // leave the table's stream and the queues unread
+	Twice        bool              // deliver each message of a queue twice, as SQS may
 	Log          io.Writer         // stdout and stderr of all functions; nil is nowhere
 
 	// Before and After are called around each call that a function makes to
@@ -61,6 +63,8 @@ type Stack struct {
 	functions map[string]*function
 	http      http.Handler
 	sink      *sink
+	sqs       *sqs.Service
+	queues    map[string]*sqs.Queue // by logical id
 	stop      context.CancelFunc
 	schedules sync.WaitGroup
 	now       func() time.Time
@@ -108,9 +112,6 @@ func Start(ctx context.Context, c Config) (*Stack, error) {
 	if c.Region == "" {
 		c.Region = "eu-central-1"
 	}
-	if c.Environments == 0 {
-		c.Environments = 2
-	}
 	if c.Log == nil {
 		c.Log = io.Discard
 	}
@@ -129,22 +130,15 @@ func Start(ctx context.Context, c Config) (*Stack, error) {
 
 // deploy makes the resources and the functions of the template.
 func (s *Stack) deploy(ctx context.Context, t *cfn.Template) error {
-	values := s.values()
-	properties, err := t.Properties("Table", values)
-	if err != nil {
+	values := s.values(t)
+	if err := s.makeTable(ctx, t, values); err != nil {
 		return err
 	}
-	if err := createTable(ctx, s.config.DynamoDB, s.config.Region, s.config.Table, properties); err != nil {
+	if err := s.makeKey(ctx, t, values); err != nil {
 		return err
 	}
-	key, err := t.Properties("SealingKey", values)
-	if err != nil {
+	if err := s.makeQueues(t, values); err != nil {
 		return err
-	}
-	if s.config.KeyARN == "" {
-		if s.config.KeyARN, err = createKey(ctx, s.config.KMS, s.config.Region, key); err != nil {
-			return err
-		}
 	}
 	functions, err := t.Functions(values)
 	if err != nil {
@@ -158,9 +152,32 @@ func (s *Stack) deploy(ctx context.Context, t *cfn.Template) error {
 	return s.connect()
 }
 
+func (s *Stack) makeTable(ctx context.Context, t *cfn.Template, values cfn.Values) error {
+	if _, ok := t.Resources["Table"]; !ok {
+		return nil
+	}
+	properties, err := t.Properties("Table", values)
+	if err != nil {
+		return err
+	}
+	return createTable(ctx, s.config.DynamoDB, s.config.Region, s.config.Table, properties)
+}
+
+func (s *Stack) makeKey(ctx context.Context, t *cfn.Template, values cfn.Values) error {
+	if _, ok := t.Resources["SealingKey"]; !ok || s.config.KeyARN != "" {
+		return nil
+	}
+	properties, err := t.Properties("SealingKey", values)
+	if err != nil {
+		return err
+	}
+	s.config.KeyARN, err = createKey(ctx, s.config.KMS, s.config.Region, properties)
+	return err
+}
+
 // values resolves what the template refers to, as far as that exists by now.
-func (s *Stack) values() cfn.Values {
-	return cfn.Values{
+func (s *Stack) values(t *cfn.Template) (values cfn.Values) {
+	values = cfn.Values{
 		Parameters: s.config.Parameters,
 		Pseudo: map[string]string{
 			"AWS::AccountId": Account, "AWS::Partition": "aws", "AWS::Region": s.config.Region,
@@ -178,12 +195,17 @@ func (s *Stack) values() cfn.Values {
 			if value, ok := s.eventParts(logical + "." + attribute); ok {
 				return value, nil
 			}
+			if t.Resources[logical].Type == cfn.QueueType {
+				name, err := t.QueueName(logical, values)
+				return s.queueValue(name, attribute), err
+			}
 			if attribute == "Arn" && strings.HasSuffix(logical, "Role") {
 				return roleARN(logical), nil
 			}
 			return "local:" + logical, nil // log groups and the like, which nothing here uses
 		},
 	}
+	return values
 }
 
 func (s *Stack) tableARN() string {
@@ -221,10 +243,31 @@ func (s *Stack) add(t *cfn.Template, values cfn.Values, f cfn.Function) error {
 		Region:      s.config.Region,
 		MemoryMB:    f.MemoryMB,
 		Timeout:     f.Timeout,
-		Limit:       s.config.Environments,
+		Limit:       s.environments(f),
 		Log:         s.config.Log,
 	})}
 	return nil
+}
+
+// environments is how many of a function there are at most.
+func (s *Stack) environments(f cfn.Function) int {
+	if s.config.Environments > 0 {
+		return s.config.Environments
+	}
+	most := 2
+	for _, q := range f.Queues {
+		most = max(most, q.Concurrency)
+	}
+	return most
+}
+
+// serveOther stands for the services that no emulator does.
+func (s *Stack) serveOther(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.Header.Get("X-Amz-Target"), "AmazonSQS.") {
+		s.sqs.ServeHTTP(w, r)
+		return
+	}
+	s.sink.ServeHTTP(w, r)
 }
 
 // proxy lets a function do what its role and the key's policy allow.
@@ -233,9 +276,8 @@ func (s *Stack) proxy(t *cfn.Template, values cfn.Values, f cfn.Function) (*iam.
 	if err != nil {
 		return nil, nil, err
 	}
-	c := iam.Config{Principal: roleARN(f.Role), Resources: iam.Resources{Table: s.tableARN(), Key: s.config.KeyARN}, Other: s.sink}
+	c := iam.Config{Principal: roleARN(f.Role), Resources: iam.Resources{Table: s.tableARN(), Key: s.config.KeyARN, Queue: s.place().ARN("any")}, Other: http.HandlerFunc(s.serveOther)}
 	c.Resources.Bus, _ = s.eventParts("EventBus.Arn")
-	c.Resources.Queue, _ = s.eventParts("AsideQueue.Arn")
 	if s.config.Before != nil {
 		c.Before = func(operation string) { s.config.Before(f.Name, operation) }
 	}
@@ -265,7 +307,7 @@ func (s *Stack) proxy(t *cfn.Template, values cfn.Values, f cfn.Function) (*iam.
 	return iam.NewProxy(c), c.Role, nil
 }
 
-// connect puts the routes, streams and schedules in front of the functions.
+// connect puts the routes, streams, queues and schedules in front of the functions.
 func (s *Stack) connect() error {
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
@@ -278,6 +320,9 @@ func (s *Stack) connect() error {
 			targets[key] = f.pool.Invoke
 		}
 		if err := s.follow(ctx, f, f.role); err != nil {
+			return err
+		}
+		if err := s.consume(ctx, f); err != nil {
 			return err
 		}
 		if !s.config.Schedules {

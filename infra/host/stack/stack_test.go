@@ -39,6 +39,10 @@ func TestMain(m *testing.M) {
 			out, err := askAWS(ctx, ask.Target, ask.Body)
 			return map[string]any{"out": out, "err": fmt.Sprint(err)}, nil
 		})
+	case "sender":
+		serve.Event(sender)
+	case "worker":
+		serve.Event(worker)
 	default:
 		serve.Lambda(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			out := map[string]any{
