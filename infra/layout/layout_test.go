@@ -106,6 +106,8 @@ var beside = map[string][]string{
 	"infra":                    {"infra"},
 	"pkg/boot":                 {"pkg/feed", "pkg/queue"},
 	"pkg/boot/outbox":          {"pkg/boot", "pkg/feed"},
+	"pkg/boot/asker":           {"pkg/boot"},
+	"pkg/boot/checkqueue":      {"pkg/boot"},
 	"pkg/table/dynamo/streams": {"pkg/table/dynamo"},
 	"pkg/seal/awskms":          {"pkg/attempt"},
 	"pkg/bus/eventbridge":      {"pkg/attempt"},

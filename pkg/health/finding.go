@@ -3,7 +3,6 @@ package health
 import (
 	"context"
 	"errors"
-	"net/http"
 	"time"
 
 	"keyvend/pkg/catalog"
@@ -149,9 +148,9 @@ func silence(err error) Reason {
 // unjudged is the reason for which an answer says nothing.
 func unjudged(status int) Reason {
 	switch {
-	case status == http.StatusTooManyRequests:
+	case status == 429:
 		return RateLimited
-	case status >= http.StatusInternalServerError:
+	case status >= 500:
 		return Trouble
 	default:
 		return Unexpected

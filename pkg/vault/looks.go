@@ -3,7 +3,6 @@ package vault
 import (
 	"context"
 	"errors"
-	"net/http"
 	"time"
 
 	"keyvend/pkg/account"
@@ -88,7 +87,7 @@ func (r Refusal) stale(a *account.Account) bool {
 // refused reports whether the status can be about the key at all.
 func (r Refusal) refused() bool {
 	switch r.Status {
-	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+	case 408, 425, 429: // come again later
 		return false
 	default:
 		return r.Status >= 400 && r.Status < 500
