@@ -128,7 +128,7 @@ func (q *Queue) Stats() Stats {
 }
 
 // Await waits until the queue is as a test wants it, and returns how it was last.
-// The error is that of ctx.
+// The error is that of ctx. as must not look at a queue itself.
 func (q *Queue) Await(ctx context.Context, as func(Stats) bool) (Stats, error) {
 	q.service.mu.Lock()
 	defer q.service.mu.Unlock()
