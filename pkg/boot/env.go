@@ -14,6 +14,7 @@ import (
 	"keyvend/pkg/audit"
 	"keyvend/pkg/seal"
 	"keyvend/pkg/seal/awskms"
+	"keyvend/pkg/store"
 	"keyvend/pkg/table/dynamo"
 )
 
@@ -33,6 +34,10 @@ type Config struct {
 	// KeyCache is how long unwrapped key material may be used; 0 asks KMS each
 	// time. KEYVEND_KEY_CACHE_SECONDS, default 300, at most 3600.
 	KeyCache time.Duration
+	// RowCache is how old the rows that change rarely may be on which "vend"
+	// decides; 0 reads them all for each vend, and so does a KeyCache of 0.
+	// KEYVEND_ROW_CACHE_SECONDS, default 0, at most 30.
+	RowCache time.Duration
 }
 
 // configFrom reads and checks the whole configuration; the error names every
@@ -42,7 +47,6 @@ func configFrom(get func(string) string) (Config, error) {
 		Table:       get("KEYVEND_TABLE"),
 		SealingKey:  get("KEYVEND_KMS_KEY"),
 		Environment: get("KEYVEND_ENVIRONMENT"),
-		KeyCache:    5 * time.Minute,
 	}
 	var wrong []error
 	for name, value := range map[string]string{
@@ -52,14 +56,22 @@ func configFrom(get func(string) string) (Config, error) {
 			wrong = append(wrong, fmt.Errorf("%s is not set", name))
 		}
 	}
-	if text := get("KEYVEND_KEY_CACHE_SECONDS"); text != "" {
-		seconds, err := strconv.Atoi(text)
-		if err != nil || seconds < 0 || seconds > 3600 {
-			wrong = append(wrong, errors.New("KEYVEND_KEY_CACHE_SECONDS is not a number from 0 to 3600"))
+	var errKeys, errRows error
+	c.KeyCache, errKeys = seconds(get, "KEYVEND_KEY_CACHE_SECONDS", 300, 3600)
+	c.RowCache, errRows = seconds(get, "KEYVEND_ROW_CACHE_SECONDS", 0, 30)
+	return c, errors.Join(append(wrong, errKeys, errRows)...)
+}
+
+// seconds reads a variable that holds a number of seconds, or nothing.
+func seconds(get func(string) string, name string, unset, most int) (time.Duration, error) {
+	n, text := unset, get(name)
+	if text != "" {
+		var err error
+		if n, err = strconv.Atoi(text); err != nil || n < 0 || n > most {
+			return 0, fmt.Errorf("%s is not a number from 0 to %d", name, most)
 		}
-		c.KeyCache = time.Duration(seconds) * time.Second
 	}
-	return c, errors.Join(wrong...)
+	return time.Duration(n) * time.Second, nil
 }
 
 // MustFromEnv makes the App of a Lambda function, or ends the process with a
@@ -95,6 +107,7 @@ func fromEnv(ctx context.Context, get func(string) string) (*App, error) {
 		Table:   dynamo.New(dynamo.Config{Client: dynamo.NewClient(clients), TableName: cfg.Table}),
 		Wrapper: wrapper,
 		Ring:    seal.Config{App: appName, Environment: cfg.Environment, KeyID: wrapper.KeyID(), TTL: cfg.KeyCache},
+		Rows:    store.RecentConfig{TTL: cfg.RowCache},
 		Audit:   audit.NewWriter(os.Stdout),
 		Log:     slog.New(slog.NewJSONHandler(os.Stderr, nil)),
 	}), nil

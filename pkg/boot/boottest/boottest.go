@@ -56,6 +56,7 @@ type World struct {
 type Config struct {
 	Engine table.Table   // nil: in memory
 	TTL    time.Duration // of unwrapped key material; 0: five minutes; below 0: none is kept
+	Rows   time.Duration // of rows that vending keeps; 0: none is kept
 }
 
 // New makes a world.
@@ -85,6 +86,7 @@ func New(t testing.TB, cfg Config) *World {
 			App: "keyvend", Environment: "test", KeyID: "fake",
 			TTL: max(cfg.TTL, 0), Now: w.Clock.Now, Uptime: w.Clock.uptime,
 		},
+		Rows:  store.RecentConfig{TTL: cfg.Rows, Now: w.Clock.Now, Uptime: w.Clock.uptime},
 		Audit: w.Audit,
 		Log:   slog.New(slog.NewJSONHandler(w.Log, nil)),
 		Clock: clock,
