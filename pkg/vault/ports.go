@@ -57,15 +57,18 @@ type View struct {
 // written and have changed since.
 func (v View) Coherent() bool {
 	a, in := v.Account, v.Integration
-	if a == nil || in == nil || v.Tenant == nil || a.Damaged {
+	switch {
+	case a == nil || in == nil || v.Tenant == nil || a.Damaged:
 		return true // nothing contradicts
+	case !a.Of(in):
+		return false
 	}
 	header, err := seal.ParseHeader(a.Secrets[account.Current].Sealed)
 	if err != nil {
 		return true // it does not open, whatever is beside it
 	}
-	hasCheck := account.Binding(in, a.Owner).CheckHost != ""
-	return a.Of(in) && v.Tenant.Keys.PublicKeys[header.KeyVersion] != nil && (hasCheck || !header.CheckHostBound)
+	checked := account.Binding(in, a.Owner).CheckHost != ""
+	return v.Tenant.Keys.PublicKeys[header.KeyVersion] != nil && (checked || !header.CheckHostBound)
 }
 
 // Every method of a store returns fault.Unavailable when the table cannot be
