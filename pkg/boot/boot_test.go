@@ -81,6 +81,18 @@ func TestRowsAreNotKeptUnlessSaidOtherwise(t *testing.T) {
 	}
 }
 
+func TestWhatTheEnvironmentSaysOfRowsReachesTheApp(t *testing.T) {
+	env := whole()
+	env["KEYVEND_ROW_CACHE_SECONDS"] = "5"
+	app, err := fromEnv(t.Context(), from(env))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if app.parts.Rows.TTL != 5*time.Second {
+		t.Errorf("%+v", app.parts.Rows)
+	}
+}
+
 func TestAConfigurationHoldsWhatTheEnvironmentSays(t *testing.T) {
 	c, err := configFrom(from(whole()))
 	if err != nil || c.Table != "table" || c.SealingKey != whole()["KEYVEND_KMS_KEY"] || c.Environment != "prod" {

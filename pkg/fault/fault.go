@@ -26,6 +26,7 @@ const (
 	TooLarge                     // the request is over a size limit
 	Invalid                      // well-formed, but a value is missing or forbidden
 	Unavailable                  // try the same again after RetryAfter
+	TooMany                      // the caller asks too often: try again after RetryAfter
 )
 
 // Error is an error with a public face.
@@ -34,7 +35,7 @@ type Error struct {
 	Code       string        // the contract's code, "" when the contract names none
 	Message    string        // public: one sentence, says what to do next
 	Details    []Detail      // public: the single values that are wrong
-	RetryAfter time.Duration // with Unavailable: when to try again
+	RetryAfter time.Duration // with Unavailable and TooMany: when to try again
 	cause      error         // private: for the log only
 }
 
