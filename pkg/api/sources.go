@@ -91,7 +91,7 @@ func sourceOf(remote string) (source netip.Prefix, ok bool) {
 	if err != nil {
 		return source, false
 	}
-	address = address.Unmap().WithZone("")
+	address = address.Unmap()
 	bits := 64
 	if address.Is4() {
 		bits = 32

@@ -107,13 +107,8 @@ func (r *Recent) recall(keys []table.Key) (items map[table.Key]table.Item, missi
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, key := range keys {
-		row, ok := r.rows.Get(key)
-		if ok && now.Expired(row.born, r.ttl) {
-			r.rows.Drop(key)
-			ok = false
-		}
-		switch {
-		case !ok:
+		switch row, ok := r.rows.Get(key); {
+		case !ok || now.Expired(row.born, r.ttl):
 			missing = append(missing, key)
 		case row.found:
 			items[key] = row.item
