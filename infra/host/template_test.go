@@ -209,6 +209,22 @@ func TestTriggersTimeoutsAndMemory(t *testing.T) {
 	}
 }
 
+func TestOnlyVendKeepsRowsAndByDefaultNotEvenVend(t *testing.T) {
+	const variable = "KEYVEND_ROW_CACHE_SECONDS"
+	for seconds, parameters := range map[string]map[string]string{"0": nil, "5": {"RowCacheSeconds": "5"}} {
+		list, err := load(t).Functions(values(parameters))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range list {
+			value, set := f.Environment[variable]
+			if set != (f.Name == "vend") || set && value != seconds {
+				t.Errorf("%s: %s is %q", f.Name, variable, value)
+			}
+		}
+	}
+}
+
 // policy is what a function's role may do, and the document it comes from.
 func policy(t *testing.T, name string) (role string, statements []iam.Statement) {
 	t.Helper()

@@ -27,6 +27,7 @@ type Server struct {
 	router router
 
 	refused *refusals
+	sources *sources
 }
 
 // Config is what every set of routes needs besides the services it serves.
@@ -38,7 +39,10 @@ type Config struct {
 
 // New serves routes; any other path is a JSON 404.
 func New(cfg Config, routes ...Route) *Server {
-	return &Server{gate: cfg.Gate, clock: cfg.Clock, log: cfg.Log, router: newRouter(routes), refused: &refusals{clock: cfg.Clock, log: cfg.Log}}
+	return &Server{
+		gate: cfg.Gate, clock: cfg.Clock, log: cfg.Log, router: newRouter(routes),
+		refused: &refusals{clock: cfg.Clock, log: cfg.Log}, sources: newSources(cfg.Clock),
+	}
 }
 
 // ServeHTTP implements http.Handler: every answer has a request id, is JSON,
@@ -101,9 +105,9 @@ func handle[T any, P interface {
 	input
 }](do func(context.Context, *vault.Visit, P) (answer, error)) handler {
 	return func(s *Server, scope apikey.Scope, w http.ResponseWriter, r *request) {
-		token, isKey := r.bearer()
-		if !isKey {
-			s.fail(w, r.Request, vault.ErrUnauthorized)
+		token, err := s.caller(r)
+		if err != nil {
+			s.fail(w, r.Request, err)
 			return
 		}
 		in := P(new(T))
@@ -127,6 +131,21 @@ func handle[T any, P interface {
 	}
 }
 
+// caller is the API key that a request brings, before anything is read. A
+// stranger whose address has brought about too many refusals has to wait; who
+// is recognized never has to.
+func (s *Server) caller(r *request) (apikey.Token, error) {
+	token, isKey := r.bearer()
+	wait := s.sources.wait(r.RemoteAddr)
+	switch {
+	case wait != nil && !(isKey && s.gate.Recognizes(token)):
+		return token, wait
+	case !isKey:
+		return token, vault.ErrUnauthorized
+	}
+	return token, nil
+}
+
 // statuses is the one map from kinds of fault to HTTP.
 var statuses = map[fault.Kind]int{
 	fault.BadRequest:       http.StatusBadRequest,
@@ -137,8 +156,8 @@ var statuses = map[fault.Kind]int{
 	fault.Conflict:         http.StatusConflict,
 	fault.TooLarge:         http.StatusRequestEntityTooLarge,
 	fault.Invalid:          http.StatusUnprocessableEntity,
-	fault.TooMany:          http.StatusTooManyRequests,
 	fault.Unavailable:      http.StatusServiceUnavailable,
+	fault.TooMany:          http.StatusTooManyRequests,
 	fault.Internal:         http.StatusInternalServerError,
 }
 
@@ -159,22 +178,28 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case fault.Unauthorized:
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		s.refused.add(r.Context())
+		s.sources.drain(r.RemoteAddr)
+	case fault.TooMany:
+		w.Header().Set("Retry-After", retryAfter(public))
+		if public.Code == rateLimited {
+			s.refused.add(r.Context())
+		}
 	case fault.Unavailable:
-		retryAfter(w, public)
+		w.Header().Set("Retry-After", retryAfter(public))
 		if r.Context().Err() != nil && errors.Is(err, context.Canceled) {
 			break // the client hung up
 		}
 		s.log.WarnContext(r.Context(), "unavailable", "request_id", audit.RequestID(r.Context()), "error", err)
-	case fault.TooMany:
-		retryAfter(w, public)
 	case fault.Internal:
 		s.log.ErrorContext(r.Context(), "internal error", "alarm", alarm(err), "request_id", audit.RequestID(r.Context()), "error", err)
 	}
 	s.reply(w, r, answer{statuses[public.Kind], failureOf(public, r.URL.Path)})
 }
 
-func retryAfter(w http.ResponseWriter, public *fault.Error) {
-	w.Header().Set("Retry-After", strconv.Itoa(max(1, int(public.RetryAfter/time.Second))))
+// retryAfter is when to come again, in whole seconds of which there is one at
+// least.
+func retryAfter(f *fault.Error) string {
+	return strconv.Itoa(max(1, int((f.RetryAfter+time.Second-1)/time.Second)))
 }
 
 // failureOf is the body of an error. On the contract's paths a single wrong value

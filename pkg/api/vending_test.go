@@ -199,8 +199,9 @@ func TestBudget_AWarmVendAllocatesLittle(t *testing.T) {
 	}
 }
 
-func TestF52_ASecretUnderAnOlderKeyVersionVendsForOneReadAndOneKMSCallMore(t *testing.T) {
-	a := newAcme(t, boottest.Config{})
+// newKeyPair gives the tenant a second key pair.
+func (a acme) newKeyPair(t *testing.T) {
+	t.Helper()
 	view, err := a.Store.Load(t.Context(), vault.Target{Tenant: a.tenant})
 	if err != nil {
 		t.Fatal(err)
@@ -218,7 +219,11 @@ func TestF52_ASecretUnderAnOlderKeyVersionVendsForOneReadAndOneKMSCallMore(t *te
 	second.SK = "KEYPAIR#2"
 	a.Write(second, boottest.Row{"blob": nextBlob})
 	a.Edit(boottest.TenantRow(a.tenant), func(r boottest.Row) { r["keys"] = next })
+}
 
+func TestF52_ASecretUnderAnOlderKeyVersionVendsForOneReadAndOneKMSCallMore(t *testing.T) {
+	a := newAcme(t, boottest.Config{})
+	a.newKeyPair(t)
 	a.Handler = a.App.Whole()
 	before, unwraps := calls(a), a.Wrapper.Unwraps()
 	a.vends(t, key)

@@ -28,7 +28,8 @@ import (
 type Parts struct {
 	Table   table.Table
 	Wrapper seal.Wrapper
-	Ring    seal.Config // which keys, and how long unwrapped ones are kept
+	Ring    seal.Config        // which keys, and how long unwrapped ones are kept
+	Rows    store.RecentConfig // how long Vend keeps rows; a TTL of 0: not at all
 	Audit   audit.Log
 	Log     *slog.Logger
 	Clock   ident.Clock // nil: the real one
@@ -182,18 +183,27 @@ func (a *App) keys() *api.Server {
 
 // ingesting serves routes with keys that can put secrets in and read none back.
 func (a *App) ingesting(routes []api.Route) *api.Server {
-	return a.server(vault.IngestKeys{Ring: a.ring()}, nil, routes)
+	return a.server(a.gate(vault.IngestKeys{Ring: a.ring()}), routes)
 }
 
 func (a *App) vend() *api.Server {
 	keys := vault.OpeningKeys{Ring: a.ring(), Blobs: a.store}
 	vender := &vault.Vender{Keys: keys, Audit: a.parts.Audit, Clock: a.parts.Clock, Log: a.parts.Log}
 	reports := &vault.Looks{Queue: a.parts.Checks, Clock: a.parts.Clock}
-	return a.server(keys, a.parts.Audit, api.Vend(vender, reports))
+	gate := a.gate(keys)
+	gate.Audit = a.parts.Audit
+	if a.parts.Rows.TTL > 0 {
+		gate.Recent = store.NewRecent(a.store, a.parts.Rows)
+	}
+	return a.server(gate, api.Vend(vender, reports))
 }
 
-func (a *App) server(keys vault.Keyring, log audit.Log, routes []api.Route) *api.Server {
-	gate := &vault.Gate{Rows: a.store, Keys: keys, Clock: a.parts.Clock, Audit: log}
+// gate decides every request on rows as they are now.
+func (a *App) gate(keys vault.Keyring) *vault.Gate {
+	return &vault.Gate{Rows: a.store, Keys: keys, Clock: a.parts.Clock}
+}
+
+func (a *App) server(gate *vault.Gate, routes []api.Route) *api.Server {
 	return api.New(api.Config{Gate: gate, Clock: a.parts.Clock, Log: a.parts.Log}, routes...)
 }
 

@@ -64,6 +64,35 @@ func TestTheKeyCacheIsFiveMinutesUnlessSaidOtherwise(t *testing.T) {
 	}
 }
 
+func TestRowsAreNotKeptUnlessSaidOtherwise(t *testing.T) {
+	for text, want := range map[string]time.Duration{"": 0, "0": 0, "1": time.Second, "30": 30 * time.Second} {
+		env := whole()
+		env["KEYVEND_ROW_CACHE_SECONDS"] = text
+		if c, err := configFrom(from(env)); err != nil || c.RowCache != want {
+			t.Errorf("%q: %v %v", text, c.RowCache, err)
+		}
+	}
+	for _, text := range []string{"-1", "31", "5s", "0.5", " 1", "x", "99999999999999999999"} {
+		env := whole()
+		env["KEYVEND_ROW_CACHE_SECONDS"] = text
+		if _, err := configFrom(from(env)); err == nil || !strings.Contains(err.Error(), "KEYVEND_ROW_CACHE_SECONDS") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+func TestWhatTheEnvironmentSaysOfRowsReachesTheApp(t *testing.T) {
+	env := whole()
+	env["KEYVEND_ROW_CACHE_SECONDS"] = "5"
+	app, err := fromEnv(t.Context(), from(env))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if app.parts.Rows.TTL != 5*time.Second {
+		t.Errorf("%+v", app.parts.Rows)
+	}
+}
+
 func TestAConfigurationHoldsWhatTheEnvironmentSays(t *testing.T) {
 	c, err := configFrom(from(whole()))
 	if err != nil || c.Table != "table" || c.SealingKey != whole()["KEYVEND_KMS_KEY"] || c.Environment != "prod" {

@@ -15,6 +15,7 @@ import (
 	"keyvend/pkg/audit"
 	"keyvend/pkg/seal"
 	"keyvend/pkg/seal/awskms"
+	"keyvend/pkg/store"
 	"keyvend/pkg/table/dynamo"
 )
 
@@ -34,6 +35,10 @@ type Config struct {
 	// KeyCache is how long unwrapped key material may be used; 0 asks KMS each
 	// time. KEYVEND_KEY_CACHE_SECONDS, default 300, at most 3600.
 	KeyCache time.Duration
+	// RowCache is how old the rows that change rarely may be on which "vend"
+	// decides; 0 reads them all for each vend, and so does a KeyCache of 0.
+	// KEYVEND_ROW_CACHE_SECONDS, default 0, at most 30.
+	RowCache time.Duration
 }
 
 // configFrom reads and checks the whole configuration; the error names every
@@ -43,7 +48,6 @@ func configFrom(get func(string) string) (Config, error) {
 		Table:       get("KEYVEND_TABLE"),
 		SealingKey:  get("KEYVEND_KMS_KEY"),
 		Environment: get("KEYVEND_ENVIRONMENT"),
-		KeyCache:    5 * time.Minute,
 	}
 	var wrong []error
 	for name, value := range map[string]string{
@@ -53,14 +57,22 @@ func configFrom(get func(string) string) (Config, error) {
 			wrong = append(wrong, fmt.Errorf("%s is not set", name))
 		}
 	}
-	if text := get("KEYVEND_KEY_CACHE_SECONDS"); text != "" {
-		seconds, err := strconv.Atoi(text)
-		if err != nil || seconds < 0 || seconds > 3600 {
-			wrong = append(wrong, errors.New("KEYVEND_KEY_CACHE_SECONDS is not a number from 0 to 3600"))
+	var errKeys, errRows error
+	c.KeyCache, errKeys = seconds(get, "KEYVEND_KEY_CACHE_SECONDS", 300, 3600)
+	c.RowCache, errRows = seconds(get, "KEYVEND_ROW_CACHE_SECONDS", 0, 30)
+	return c, errors.Join(append(wrong, errKeys, errRows)...)
+}
+
+// seconds reads a variable that holds a number of seconds, or nothing.
+func seconds(get func(string) string, name string, unset, most int) (time.Duration, error) {
+	n, text := unset, get(name)
+	if text != "" {
+		var err error
+		if n, err = strconv.Atoi(text); err != nil || n < 0 || n > most {
+			return 0, fmt.Errorf("%s is not a number from 0 to %d", name, most)
 		}
-		c.KeyCache = time.Duration(seconds) * time.Second
 	}
-	return c, errors.Join(wrong...)
+	return time.Duration(n) * time.Second, nil
 }
 
 // Part adds to Parts what not every function needs. Each is a package of its own,
@@ -100,6 +112,7 @@ func fromEnv(ctx context.Context, get func(string) string, parts ...Part) (*App,
 		Table:   dynamo.New(dynamo.Config{Client: dynamo.NewClient(clients), TableName: cfg.Table}),
 		Wrapper: wrapper,
 		Ring:    seal.Config{App: appName, Environment: cfg.Environment, KeyID: wrapper.KeyID(), TTL: cfg.KeyCache},
+		Rows:    store.RecentConfig{TTL: cfg.RowCache},
 		Audit:   audit.NewWriter(os.Stdout),
 		Log:     slog.New(slog.NewJSONHandler(os.Stderr, nil)),
 	}

@@ -1,43 +1,11 @@
 package seal
 
 import (
-	"container/list"
 	"crypto/sha256"
 	"time"
+
+	"keyvend/pkg/keep"
 )
-
-// clock reads wall time and monotonic time. Both are needed: the wall clock can
-// be set, and the monotonic one may stand still while a process is frozen.
-type clock struct {
-	wall   func() time.Time
-	uptime func() time.Duration
-}
-
-func newClock(wall func() time.Time, uptime func() time.Duration) clock {
-	if wall == nil {
-		wall = time.Now
-	}
-	if uptime == nil {
-		start := time.Now()
-		uptime = func() time.Duration { return time.Since(start) }
-	}
-	return clock{wall, uptime}
-}
-
-func (c clock) now() instant { return instant{c.wall().UnixNano(), c.uptime()} }
-
-// instant is one moment by both clocks.
-type instant struct {
-	wall   int64 // ns since 1970
-	uptime time.Duration
-}
-
-// expired reports whether ttl has passed since born by either clock, or either
-// ran backwards.
-func (t instant) expired(born instant, ttl time.Duration) bool {
-	outside := func(age time.Duration) bool { return age < 0 || age >= ttl }
-	return outside(time.Duration(t.wall-born.wall)) || outside(t.uptime-born.uptime)
-}
 
 // entryID is what an entry is found by: a hash over the wrapping key, the full
 // context and the blob.
@@ -56,45 +24,44 @@ type entry struct {
 	id entryID
 	held
 	err   error // instead of held: a remembered refusal
-	born  instant
+	born  keep.Instant
 	ttl   time.Duration
 	timer *time.Timer
-	at    *list.Element
 }
 
-// cache is a bounded LRU with absolute expiry. The caller locks.
+// cache holds entries in a bounded number, each until its time is up. The
+// caller locks.
 type cache struct {
-	size     int
-	entries  map[entryID]*entry
-	recent   *list.List        // of *entry, last used first
+	entries  *keep.Map[entryID, *entry]
 	byTenant map[string]*entry // the last used entry of a tenant that holds a key
 }
 
 func newCache(size int) *cache {
-	return &cache{size: size, entries: map[entryID]*entry{}, recent: list.New(), byTenant: map[string]*entry{}}
+	c := &cache{byTenant: map[string]*entry{}}
+	c.entries = keep.NewMap[entryID](size, c.dropped)
+	return c
 }
 
-func (c *cache) get(id entryID, now instant) (*entry, bool) {
-	e, ok := c.entries[id]
+func (c *cache) get(id entryID, now keep.Instant) (*entry, bool) {
+	e, ok := c.entries.Get(id)
 	if !ok {
 		return nil, false
 	}
-	if now.expired(e.born, e.ttl) {
+	if now.Expired(e.born, e.ttl) {
 		c.drop(e)
 		return nil, false
 	}
-	c.recent.MoveToFront(e.at)
 	c.index(e)
 	return e, true
 }
 
 // ofTenant does not count as a use: whoever forges tokens keeps nothing alive.
-func (c *cache) ofTenant(tenant string, now instant) (*entry, bool) {
+func (c *cache) ofTenant(tenant string, now keep.Instant) (*entry, bool) {
 	e, ok := c.byTenant[tenant]
 	if !ok {
 		return nil, false
 	}
-	if now.expired(e.born, e.ttl) {
+	if now.Expired(e.born, e.ttl) {
 		c.drop(e)
 		return nil, false
 	}
@@ -102,17 +69,8 @@ func (c *cache) ofTenant(tenant string, now instant) (*entry, bool) {
 }
 
 func (c *cache) put(e *entry) {
-	if old, ok := c.entries[e.id]; ok {
-		c.drop(old)
-	}
-	c.entries[e.id] = e
-	e.at = c.recent.PushFront(e)
+	c.entries.Put(e.id, e)
 	c.index(e)
-	for len(c.entries) > c.size {
-		if last, ok := c.recent.Back().Value.(*entry); ok {
-			c.drop(last)
-		}
-	}
 }
 
 func (c *cache) index(e *entry) {
@@ -121,15 +79,17 @@ func (c *cache) index(e *entry) {
 	}
 }
 
-// drop removes e, unless another entry has taken its place. The keys wipe
-// themselves when the last of their users is done.
+// drop removes e, unless another entry has taken its place.
 func (c *cache) drop(e *entry) {
-	if c.entries[e.id] != e {
-		return
+	if there, _ := c.entries.Peek(e.id); there == e {
+		c.entries.Drop(e.id)
 	}
+}
+
+// dropped is told of each entry that goes. The keys wipe themselves when the
+// last of their users is done.
+func (c *cache) dropped(e *entry) {
 	e.timer.Stop()
-	delete(c.entries, e.id)
-	c.recent.Remove(e.at)
 	if c.byTenant[e.id.tenant] == e {
 		delete(c.byTenant, e.id.tenant)
 	}

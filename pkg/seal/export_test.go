@@ -10,7 +10,7 @@ import (
 func (r *Ring) Len() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.cache.entries)
+	return r.cache.entries.Len()
 }
 
 // KeyBytes returns the memory of a key without keeping the key itself alive.

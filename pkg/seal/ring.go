@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/singleflight"
+
+	"keyvend/pkg/keep"
 )
 
 // Config of a Ring. Durations are absolute times, not idle times.
@@ -46,12 +48,12 @@ const refusalTTL = 5 * time.Second
 type Ring struct {
 	w      Wrapper
 	cfg    Config
-	clock  clock
+	clock  keep.Clock
 	flight singleflight.Group
 
 	mu      sync.Mutex
 	cache   *cache
-	started map[entryID]instant // flights under way
+	started map[entryID]keep.Instant // flights under way
 }
 
 // NewRing makes a Ring over w.
@@ -68,9 +70,9 @@ func NewRing(w Wrapper, cfg Config) *Ring {
 	return &Ring{
 		w:       w,
 		cfg:     cfg,
-		clock:   newClock(cfg.Now, cfg.Uptime),
+		clock:   keep.NewClock(cfg.Now, cfg.Uptime),
 		cache:   newCache(cfg.Size),
-		started: map[entryID]instant{},
+		started: map[entryID]keep.Instant{},
 	}
 }
 
@@ -236,7 +238,7 @@ func (r *Ring) Opening(ctx context.Context, m Material, version uint32, fetch fu
 func (r *Ring) Recall(tenant string) (*IngestKey, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	e, ok := r.cache.ofTenant(tenant, r.clock.now())
+	e, ok := r.cache.ofTenant(tenant, r.clock.Now())
 	if !ok {
 		return nil, false
 	}
@@ -300,7 +302,7 @@ func (r *Ring) get(ctx context.Context, id entryID, load loader) (held, error) {
 func (r *Ring) cached(id entryID) (held, error, bool) { //nolint:revive // the error is the cached answer, not a failure to look
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	e, ok := r.cache.get(id, r.clock.now())
+	e, ok := r.cache.get(id, r.clock.Now())
 	if !ok {
 		return held{}, nil, false
 	}
@@ -314,7 +316,7 @@ func (r *Ring) cached(id entryID) (held, error, bool) { //nolint:revive // the e
 func (r *Ring) join(ctx context.Context, id entryID, load loader) <-chan singleflight.Result {
 	name := string(id.sum[:])
 	r.mu.Lock()
-	if born, ok := r.started[id]; ok && r.clock.now().expired(born, r.cfg.FlightTime) {
+	if born, ok := r.started[id]; ok && r.clock.Now().Expired(born, r.cfg.FlightTime) {
 		delete(r.started, id)
 		r.flight.Forget(name)
 	}
@@ -337,7 +339,7 @@ func (r *Ring) fly(ctx context.Context, id entryID, load loader) (held, error) {
 			return v, err
 		}
 		v, born, err := r.leg(ctx, id, load)
-		if err != nil || !r.clock.now().expired(born, r.cfg.FlightTime) {
+		if err != nil || !r.clock.Now().Expired(born, r.cfg.FlightTime) {
 			return v, err
 		}
 	}
@@ -345,8 +347,8 @@ func (r *Ring) fly(ctx context.Context, id entryID, load loader) (held, error) {
 }
 
 // leg is one load. Its age counts from before it began.
-func (r *Ring) leg(ctx context.Context, id entryID, load loader) (v held, born instant, err error) {
-	born = r.clock.now()
+func (r *Ring) leg(ctx context.Context, id entryID, load loader) (v held, born keep.Instant, err error) {
+	born = r.clock.Now()
 	r.mu.Lock()
 	r.started[id] = born
 	r.mu.Unlock()
@@ -361,7 +363,7 @@ func (r *Ring) leg(ctx context.Context, id entryID, load loader) (v held, born i
 	return v, born, err
 }
 
-func (r *Ring) land(id entryID, born instant, v held, err error) {
+func (r *Ring) land(id entryID, born keep.Instant, v held, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.started[id] == born {
@@ -369,7 +371,7 @@ func (r *Ring) land(id entryID, born instant, v held, err error) {
 	}
 	ttl := r.cfg.TTL
 	switch {
-	case r.clock.now().expired(born, r.cfg.FlightTime):
+	case r.clock.Now().Expired(born, r.cfg.FlightTime):
 		return
 	case errors.Is(err, ErrRefused):
 		v, ttl = held{}, min(ttl, refusalTTL)

@@ -46,9 +46,13 @@ type Visit struct {
 
 // Gate admits callers. It is the one place where that is decided.
 type Gate struct {
-	Rows  Reader
-	Keys  Keyring
-	Clock ident.Clock
+	Rows Reader
+	// Recent, when set, is read in the place of Rows for whoever Recognizes
+	// knows: its rows may be some seconds old. Strangers are read for strictly, so
+	// that they can neither fill a memory nor learn what is in it.
+	Recent Reader
+	Keys   Keyring
+	Clock  ident.Clock
 	// Audit, when set, is told of callers who are who they say and may not do
 	// what they ask.
 	Audit audit.Log
@@ -58,10 +62,11 @@ type Gate struct {
 // wrong, that token is a living API key of its tenant whose scopes include need.
 func (g *Gate) Admit(ctx context.Context, token apikey.Token, need apikey.Scope, target Target) (*Visit, error) {
 	target.Tenant, target.APIKey = token.TenantID(), token.KeyID()
-	if key, ok := g.Keys.Recall(target.Tenant); ok && !token.Genuine(key) {
+	genuine, known := g.recall(token)
+	if known && !genuine {
 		return nil, ErrUnauthorized
 	}
-	view, err := g.Rows.Load(ctx, target)
+	view, err := g.rows(genuine).Load(ctx, target)
 	if err != nil {
 		return nil, err
 	}
@@ -83,6 +88,28 @@ func (g *Gate) Admit(ctx context.Context, token apikey.Token, need apikey.Scope,
 		return nil, g.deny(ctx, visit, need)
 	}
 	return visit, nil
+}
+
+// Recognizes reports, without any I/O, whether token is certain to be one that
+// keyvend gave out: its tenant's key is in memory and proves it. Whether it is
+// still good, only its row says.
+func (g *Gate) Recognizes(token apikey.Token) bool {
+	genuine, _ := g.recall(token)
+	return genuine
+}
+
+// recall tells what the key of the token's tenant says of it. known is false
+// when that key is not in memory.
+func (g *Gate) recall(token apikey.Token) (genuine, known bool) {
+	key, known := g.Keys.Recall(token.TenantID())
+	return known && token.Genuine(key), known
+}
+
+func (g *Gate) rows(genuine bool) Reader {
+	if genuine && g.Recent != nil {
+		return g.Recent
+	}
+	return g.Rows
 }
 
 // proven does the same work for a row that is missing as for one that is there.

@@ -13,6 +13,7 @@ import (
 	"keyvend/pkg/health"
 	"keyvend/pkg/integration"
 	"keyvend/pkg/removal"
+	"keyvend/pkg/seal"
 	"keyvend/pkg/tenant"
 )
 
@@ -54,6 +55,25 @@ type View struct {
 	Damaged error
 }
 
+// Coherent reports whether the account can have been written under the tenant
+// and the integration beside it. When it cannot, they were read before it was
+// written and have changed since.
+func (v View) Coherent() bool {
+	a, in := v.Account, v.Integration
+	switch {
+	case a == nil || in == nil || v.Tenant == nil || a.Damaged:
+		return true // nothing contradicts
+	case !a.Of(in):
+		return false
+	}
+	header, err := seal.ParseHeader(a.Secrets[account.Current].Sealed)
+	if err != nil {
+		return true // it does not open, whatever is beside it
+	}
+	checked := account.Binding(in, a.Owner).CheckHost != ""
+	return v.Tenant.Keys.PublicKeys[header.KeyVersion] != nil && (checked || !header.CheckHostBound)
+}
+
 // Every method of a store returns fault.Unavailable when the table cannot be
 // reached in time: nothing was read, or the write may or may not be stored.
 // A write sets the Revision of what it stored; repeating one that was stored
@@ -61,7 +81,8 @@ type View struct {
 
 // Reader reads what a request is about.
 type Reader interface {
-	// Load reads all of target's rows in one strongly consistent round trip.
+	// Load reads all of target's rows in one strongly consistent round trip, or
+	// takes those that change rarely from a memory that its maker bounds.
 	Load(ctx context.Context, target Target) (View, error)
 }
 

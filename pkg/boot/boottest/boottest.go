@@ -60,6 +60,7 @@ type World struct {
 type Config struct {
 	Engine table.Table   // nil: in memory
 	TTL    time.Duration // of unwrapped key material; 0: five minutes; below 0: none is kept
+	Rows   time.Duration // of rows that vending keeps; 0: none is kept
 }
 
 // New makes a world.
@@ -91,6 +92,7 @@ func New(t testing.TB, cfg Config) *World {
 			App: "keyvend", Environment: "test", KeyID: "fake",
 			TTL: max(cfg.TTL, 0), Now: w.Clock.Now, Uptime: w.Clock.uptime,
 		},
+		Rows:   store.RecentConfig{TTL: cfg.Rows, Now: w.Clock.Now, Uptime: w.Clock.uptime},
 		Asker:  w.Providers,
 		Checks: w.Checks,
 		Audit:  w.Audit,
