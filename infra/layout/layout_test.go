@@ -89,21 +89,21 @@ func own(t *testing.T) []Package {
 // own layer those that beside names.
 var layers = [][]string{
 	{"functions", "infra"},
-	{"pkg/boot", "pkg/boot/outbox", "pkg/serve", "pkg/feed"},
+	{"pkg/boot", "pkg/boot/outbox", "pkg/serve", "pkg/feed", "pkg/trail"},
 	{
 		"pkg/api", "pkg/operator", "pkg/store",
 		"pkg/table/dynamo", "pkg/table/dynamo/streams", "pkg/table/bolt", "pkg/seal/awskms", "pkg/seal/localkey",
 		"pkg/bus/eventbridge", "pkg/bus/sqs",
 	},
 	{"pkg/vault"},
-	{"pkg/account", "pkg/apikey", "pkg/audit", "pkg/health", "pkg/event", "pkg/integration", "pkg/removal", "pkg/tenant", "pkg/catalog", "pkg/seal", "pkg/table"},
+	{"pkg/account", "pkg/apikey", "pkg/audit", "pkg/health", "pkg/event", "pkg/integration", "pkg/removal", "pkg/tenant", "pkg/usage", "pkg/catalog", "pkg/seal", "pkg/table"},
 	{"pkg/ident", "pkg/idempotency", "pkg/secret", "pkg/fault"},
 }
 
 // beside are the imports within a layer.
 var beside = map[string][]string{
 	"infra":                    {"infra"},
-	"pkg/boot":                 {"pkg/feed"},
+	"pkg/boot":                 {"pkg/feed", "pkg/trail"},
 	"pkg/boot/outbox":          {"pkg/boot", "pkg/feed"},
 	"pkg/table/dynamo/streams": {"pkg/table/dynamo"},
 	"pkg/account":              {"pkg/integration", "pkg/seal"},

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"keyvend/pkg/account"
 	"keyvend/pkg/apikey"
@@ -20,13 +21,14 @@ func directory(d *vault.Directory) []Route {
 		{"GET", "/keyvend/accounts", apikey.Read, handle(h.list)},
 		{"GET", one, apikey.Read, handle(h.get)},
 		{"PATCH", one, apikey.Manage, handle(h.amend)},
+		{"GET", one + "/reads", apikey.Read, handle(h.reads)},
 	}
 }
 
 type accounts struct{ directory *vault.Directory }
 
-// wireFullAccount is an account as operators see it. Health and last use are
-// null until something is known of them.
+// wireFullAccount is an account as operators see it. Health is null until
+// something is known of it, last use until there was one.
 type wireFullAccount struct {
 	wireAccount
 	DataIntegrationID string            `json:"data_integration_id"`
@@ -47,13 +49,14 @@ type wireSecret struct {
 	Until     *string `json:"until"`
 }
 
-func fullAccountOnWire(a *account.Account) wireFullAccount {
+func fullAccountOnWire(a *account.Account, lastUsed time.Time) wireFullAccount {
 	w := wireFullAccount{
 		wireAccount:       accountOnWire(a),
 		DataIntegrationID: a.IntegrationID,
 		ProviderSlug:      a.Slug,
 		Config:            orEmpty(a.Config),
 		Metadata:          orEmpty(a.Metadata),
+		LastUsedAt:        stampOrNil(lastUsed),
 		Secrets:           []wireSecret{},
 	}
 	for slot, s := range a.Secrets {
@@ -92,11 +95,34 @@ func (h accounts) list(ctx context.Context, v *vault.Visit, in *listAccounts) (a
 	if p.Order == orderNormal {
 		before, after = after, before
 	}
-	data := make([]wireFullAccount, len(found))
-	for i, a := range found {
-		data[i] = fullAccountOnWire(a)
+	data, err := h.show(ctx, v, found)
+	if err != nil {
+		return answer{}, err
 	}
 	return ok(list[wireFullAccount]{"list", data, metadata{before, after}}), nil
+}
+
+// show is accounts as the wire shows them, with what others keep of them: one
+// read for all.
+func (h accounts) show(ctx context.Context, v *vault.Visit, found []*account.Account) ([]wireFullAccount, error) {
+	used, err := h.directory.LastUsed(ctx, v, found)
+	if err != nil {
+		return nil, err
+	}
+	shown := make([]wireFullAccount, len(found))
+	for i, a := range found {
+		shown[i] = fullAccountOnWire(a, used[a.ID])
+	}
+	return shown, nil
+}
+
+// one answers with a single account.
+func (h accounts) one(ctx context.Context, v *vault.Visit, a *account.Account) (answer, error) {
+	shown, err := h.show(ctx, v, []*account.Account{a})
+	if err != nil {
+		return answer{}, err
+	}
+	return ok(shown[0]), nil
 }
 
 // ends are the cursors to what lies behind a page and ahead of it, in the
@@ -113,7 +139,7 @@ func (h accounts) get(ctx context.Context, v *vault.Visit, in *accountPath) (ans
 	if err != nil {
 		return answer{}, err
 	}
-	return ok(fullAccountOnWire(a)), nil
+	return h.one(ctx, v, a)
 }
 
 func (h accounts) amend(ctx context.Context, v *vault.Visit, in *accountBody) (answer, error) {
@@ -121,7 +147,7 @@ func (h accounts) amend(ctx context.Context, v *vault.Visit, in *accountBody) (a
 	if err != nil {
 		return answer{}, err
 	}
-	return ok(fullAccountOnWire(a)), nil
+	return h.one(ctx, v, a)
 }
 
 // listAccounts is GET /keyvend/accounts: exact filters only.

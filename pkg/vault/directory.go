@@ -5,11 +5,13 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"keyvend/pkg/account"
 	"keyvend/pkg/fault"
 	"keyvend/pkg/ident"
 	"keyvend/pkg/integration"
+	"keyvend/pkg/usage"
 )
 
 // DirectoryStore finds accounts across users.
@@ -25,6 +27,10 @@ type DirectoryStore interface {
 	// none of that id (yet). What it says is as old as the index.
 	WhereIs(ctx context.Context, tenant, id string) (slug string, owner account.Owner, err error)
 	SaveAccount(ctx context.Context, a *account.Account) error
+	// LastUsed is when keys were last vended, of those accounts of which the
+	// ledger knows, in one round trip for 100 of them.
+	LastUsed(ctx context.Context, tenant string, accountIDs []string) (map[string]time.Time, error)
+	AccountReads(ctx context.Context, tenant, accountID string) (*usage.Reads, error)
 }
 
 // AccountRange is a range of a tenant's accounts.

@@ -1,7 +1,7 @@
 // Package stack runs a deployment of template.yaml on one machine: the built
 // function binaries in Lambda's environments, behind the template's routes and
-// schedules and behind the table's stream, with the template's variables,
-// timeouts and permissions, on DynamoDB Local and an emulated KMS.
+// schedules and behind the table's stream and the logs, with the template's
+// variables, timeouts and permissions, on DynamoDB Local and an emulated KMS.
 package stack
 
 import (
@@ -45,7 +45,7 @@ type Config struct {
 	Environment  map[string]string // variables of every function over the template's
 	Environments int               // at most, for each function; 0 is 2
 	Schedules    bool              // run the template's schedules; Tick works either way
-	Silent       bool              // leave the table's stream unread
+	Silent       bool              // leave the table's stream and the logs unread
 	Log          io.Writer         // stdout and stderr of all functions; nil is nowhere
 
 	// Before and After are called around each call that a function makes to
@@ -61,6 +61,7 @@ type Stack struct {
 	functions map[string]*function
 	http      http.Handler
 	sink      *sink
+	logs      logs
 	stop      context.CancelFunc
 	schedules sync.WaitGroup
 	now       func() time.Time
@@ -150,6 +151,9 @@ func (s *Stack) deploy(ctx context.Context, t *cfn.Template) error {
 	if err != nil {
 		return err
 	}
+	if !s.config.Silent {
+		s.logs.subscribe(functions)
+	}
 	for _, f := range functions {
 		if err := s.add(t, values, f); err != nil {
 			return fmt.Errorf("%s: %w", f.LogicalID, err)
@@ -223,6 +227,7 @@ func (s *Stack) add(t *cfn.Template, values cfn.Values, f cfn.Function) error {
 		Timeout:     f.Timeout,
 		Limit:       s.config.Environments,
 		Log:         s.config.Log,
+		Stream:      s.logs.stream(f.LogGroup),
 	})}
 	return nil
 }
@@ -279,6 +284,12 @@ func (s *Stack) connect() error {
 		}
 		if err := s.follow(ctx, f, f.role); err != nil {
 			return err
+		}
+		for _, d := range s.logs.to(name) {
+			d.invoke, d.log = f.pool.Invoke, s.config.Log
+			for range 2 { // batches at the same time
+				s.schedules.Go(func() { d.run(ctx) })
+			}
 		}
 		if !s.config.Schedules {
 			continue
