@@ -74,7 +74,7 @@ func (f *Follower) Step(ctx context.Context) (found bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		f.at, f.entered = &at, false // nobody knows
+		f.at, f.entered = &at, at.To == 0 // else nobody knows
 	}
 	info, err := f.File.Stat()
 	if err != nil || f.entered && info.Size() == f.at.To {

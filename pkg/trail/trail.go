@@ -29,7 +29,7 @@ type Event struct {
 
 // maxDelivery bounds a delivery once it is unpacked, in bytes. CloudWatch's own
 // have at most a few megabytes.
-const maxDelivery = 64 << 20
+const maxDelivery = 32 << 20
 
 // Handler is the function "ledger".
 func Handler(l Ledger) func(context.Context, Event) (vault.Entered, error) {
