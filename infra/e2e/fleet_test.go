@@ -35,7 +35,7 @@ type fleetConfig struct {
 	// emulators' own.
 	dynamoDB, kms string
 	environments  int  // of each function at most; 0 is 2
-	silent        bool // nobody reads the table's stream
+	silent        bool // nobody reads the table's stream and the logs
 }
 
 var tables atomic.Int32

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -48,13 +49,17 @@ func inProcessApp(t *testing.T, clock ident.Clock) (*target, *boot.App) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	trail, err := os.OpenFile(filepath.Join(dir, "audit.log"), os.O_APPEND|os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
 	out := &lines{}
 	journal := &journal{Table: opened}
 	app := boot.New(boot.Parts{
 		Table:   journal,
 		Wrapper: master,
 		Ring:    seal.Config{App: "keyvend", Environment: "e2e", KeyID: master.KeyID(), TTL: 5 * time.Minute},
-		Audit:   audit.NewWriter(out),
+		Audit:   audit.NewWriter(io.MultiWriter(trail, out)),
 		Log:     slog.New(slog.NewJSONHandler(out, nil)),
 		Clock:   clock,
 		InOrder: true,
@@ -64,16 +69,15 @@ func inProcessApp(t *testing.T, clock ident.Clock) (*target, *boot.App) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	ended, followed := make(chan error, 1), make(chan struct{})
+	ended := make(chan error, 1)
 	go func() { ended <- serve.Serve(ctx, listener, app.Whole()) }()
-	go func() {
-		defer close(followed)
-		app.Outbox(deaf{}, &asideWriter{out}).Follow(ctx, changes)
-	}()
+	var followed sync.WaitGroup
+	followed.Go(func() { app.Outbox(deaf{}, &asideWriter{out}).Follow(ctx, changes) })
+	followed.Go(func() { app.Trail(trail).Follow(ctx) })
 	stop := sync.OnceFunc(func() {
 		cancel()
-		<-followed
-		if err := errors.Join(<-ended, opened.Close()); err != nil {
+		followed.Wait()
+		if err := errors.Join(<-ended, opened.Close(), trail.Close()); err != nil {
 			t.Errorf("stop: %v", err)
 		}
 	})

@@ -29,12 +29,12 @@ type target struct {
 	stop func()
 }
 
-// naming are those rows that name tenant, but for its events, which are stored
-// some time after what they tell of.
+// naming are those rows that name tenant, but for its events and its usage, which
+// are stored some time after what they tell of.
 func naming(tenant string, rows []string) []string {
 	var found []string
 	for _, row := range rows {
-		if strings.Contains(row, tenant) && !strings.Contains(row, "E#"+tenant) {
+		if strings.Contains(row, tenant) && !strings.Contains(row, "E#"+tenant) && !strings.Contains(row, "L#"+tenant) {
 			found = append(found, row)
 		}
 	}
@@ -104,7 +104,7 @@ func everywhere() []guarantee {
 	var all []guarantee
 	for _, some := range [][]guarantee{
 		flow(), concurrency(), badInput(), identities(), registrations(), organizations(),
-		idempotency(), tenants(), scopes(), refusals(), secretSizes(), events(),
+		idempotency(), tenants(), scopes(), refusals(), secretSizes(), events(), usage(),
 	} {
 		all = append(all, some...)
 	}

@@ -15,6 +15,8 @@ import (
 	"keyvend/infra/host/iam"
 	"keyvend/infra/testbed"
 	"keyvend/pkg/api"
+	"keyvend/pkg/audit"
+	"keyvend/pkg/usage"
 )
 
 const root = "../.."
@@ -191,6 +193,10 @@ func TestTriggersTimeoutsAndMemory(t *testing.T) {
 			if isHTTP || len(f.Schedules) > 0 || f.Timeout != 60*time.Second || len(f.Streams) != 1 {
 				t.Errorf("%s: %+v", name, f)
 			}
+		case "ledger":
+			if isHTTP || len(f.Schedules) > 0 || f.Timeout != 60*time.Second || len(f.Logs) != 1 {
+				t.Errorf("%s: %+v", name, f)
+			}
 		case "tenants":
 			if isHTTP || len(f.Schedules) > 0 {
 				t.Errorf("tenants has a trigger: %+v", f)
@@ -198,8 +204,8 @@ func TestTriggersTimeoutsAndMemory(t *testing.T) {
 		default:
 			t.Errorf("%s: nobody says what it is", name)
 		}
-		if len(f.Streams) > 0 != (name == "outbox") {
-			t.Errorf("%s reads %v", name, f.Streams)
+		if len(f.Streams) > 0 != (name == "outbox") || len(f.Logs) > 0 != (name == "ledger") {
+			t.Errorf("%s reads %v and %v", name, f.Streams, f.Logs)
 		}
 		for _, variable := range []string{"KEYVEND_TABLE", "KEYVEND_KMS_KEY", "KEYVEND_ENVIRONMENT", "KEYVEND_KEY_CACHE_SECONDS"} {
 			if f.Environment[variable] == "" {
@@ -272,11 +278,12 @@ var cells = map[string]struct {
 	check                          string // in a transaction
 	unwrap, wrap                   string // purposes
 }{
-	"providers": {read: "TFKIOUE", query: "TFKIOUE", put: "FIJOU", check: "FIJOU", remove: "I", unwrap: "ingest"},
-	"keys":      {read: "TFKIOU", query: "TFKIOU", put: "JKOU", check: "JKOU", remove: "OU", list: "KU", unwrap: "ingest"},
+	"providers": {read: "TFKIOUEL", query: "TFKIOUEL", put: "FIJOU", check: "FIJOU", remove: "I", unwrap: "ingest"},
+	"keys":      {read: "TFKIOUL", query: "TFKIOUL", put: "JKOU", check: "JKOU", remove: "OU", list: "KU", unwrap: "ingest"},
 	"vend":      {read: "TFKIOUP", unwrap: "seal"},
 	"sweep":     {read: "JU", query: "JU", put: "J", check: "J", remove: "JU", list: "JU"},
 	"outbox":    {read: "E", put: "E"},
+	"ledger":    {read: "L", put: "L"},
 	"tenants":   {read: "TFPK", query: "TFPK", put: "TFPK", check: "TFPK", list: "TK", unwrap: "ingest seal", wrap: "ingest seal"},
 }
 
@@ -426,6 +433,37 @@ func TestTheStreamsFilterPassesAccountsAndRemarksAlone(t *testing.T) {
 	expired := []byte(`{"eventName":"REMOVE","userIdentity":{"type":"Service"},"dynamodb":{"Keys":{"PK":{"S":"E#tenant_1#2026-01-01"}}}}`)
 	if source.Passes(expired) {
 		t.Error("an event that has had its time is handed to the outbox")
+	}
+}
+
+func TestTheLedgerGetsTheAuditLinesOfVendAndNothingElse(t *testing.T) {
+	f := functions(t)
+	source := f["ledger"].Logs[0]
+	if source.LogGroup != f["vend"].LogGroup || source.LogGroup == f["ledger"].LogGroup {
+		t.Errorf("it reads %s", source.LogGroup)
+	}
+	var line bytes.Buffer
+	if err := audit.NewWriter(&line).Record(t.Context(), audit.Line{Outcome: "vended"}); err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]bool{
+		line.String(): true, `{"time":"2026-01-01T00:00:00Z","level":"ERROR","msg":"panic","alarm":"panic"}`: false,
+		"START RequestId: 1 Version: $LATEST": false, `{"log":"other"}`: false, `{"log":7}`: false,
+	} {
+		if got := source.Passes([]byte(text)); got != want {
+			t.Errorf("%s: %v", text, got)
+		}
+	}
+}
+
+func TestLambdaGivesUpALedgersEventBeforeRowsForgetIt(t *testing.T) {
+	p, err := load(t).Properties("LedgerFunction", values(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	age, ok := cfn.Map(p["EventInvokeConfig"])["MaximumEventAgeInSeconds"].(int)
+	if kept := time.Duration(age)*time.Second + functions(t)["ledger"].Timeout; !ok || kept >= usage.Remembers {
+		t.Errorf("an event may come for %v, rows remember for %v", kept, usage.Remembers)
 	}
 }
 

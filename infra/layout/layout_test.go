@@ -90,21 +90,21 @@ func own(t *testing.T) []Package {
 // own layer those that beside names.
 var layers = [][]string{
 	{"functions", "infra"},
-	{"pkg/boot", "pkg/boot/outbox", "pkg/boot/asker", "pkg/boot/checkqueue", "pkg/serve", "pkg/feed", "pkg/queue"},
+	{"pkg/boot", "pkg/boot/outbox", "pkg/boot/asker", "pkg/boot/checkqueue", "pkg/serve", "pkg/feed", "pkg/trail", "pkg/queue"},
 	{
 		"pkg/api", "pkg/operator", "pkg/store",
 		"pkg/table/dynamo", "pkg/table/dynamo/streams", "pkg/table/bolt", "pkg/seal/awskms", "pkg/seal/localkey",
 		"pkg/bus/eventbridge", "pkg/bus/sqs", "pkg/attempt", "pkg/outbound",
 	},
 	{"pkg/vault"},
-	{"pkg/account", "pkg/apikey", "pkg/audit", "pkg/health", "pkg/event", "pkg/integration", "pkg/removal", "pkg/tenant", "pkg/catalog", "pkg/seal", "pkg/table"},
+	{"pkg/account", "pkg/apikey", "pkg/audit", "pkg/health", "pkg/event", "pkg/integration", "pkg/removal", "pkg/tenant", "pkg/usage", "pkg/catalog", "pkg/seal", "pkg/table"},
 	{"pkg/ident", "pkg/idempotency", "pkg/secret", "pkg/fault", "pkg/keep"},
 }
 
 // beside are the imports within a layer.
 var beside = map[string][]string{
 	"infra":                    {"infra"},
-	"pkg/boot":                 {"pkg/feed", "pkg/queue"},
+	"pkg/boot":                 {"pkg/feed", "pkg/trail", "pkg/queue"},
 	"pkg/boot/outbox":          {"pkg/boot", "pkg/feed"},
 	"pkg/boot/asker":           {"pkg/boot"},
 	"pkg/boot/checkqueue":      {"pkg/boot"},

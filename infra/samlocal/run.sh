@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Invokes every function of template.yaml with its payload of events/: create a
-# tenant, issue an API key, register a provider, store a key, vend it, tell, sweep.
+# tenant, issue an API key, register a provider, store a key, vend it, count, tell,
+# sweep.
 #
 #   infra/samlocal/run.sh              with `sam local invoke`, which needs Docker
 #   infra/samlocal/run.sh -emulator    without Docker, on Linux
@@ -291,10 +292,23 @@ expect "registers openai" '.statusCode == 201 and (.body | fromjson | .slug == "
 secret=$(jq -r '.body | fromjson | .secret' events/keys.json)
 request keys "$authorized" --arg token "$token"
 expect "stores a user's key" '.statusCode == 200 and (.body | fromjson | .state == "connected")'
+account=$(jq -r '.body | fromjson | .id' "$answer")
 
 request vend "$authorized" --arg token "$token"
 expect "vends that key" '.statusCode == 200 and (.body | fromjson | .active and .credential.value == $secret)' \
 	--arg secret "$secret"
+
+# The lines in the payload are made to be of this tenant, account and moment.
+jq -r .awslogs.data events/ledger.json | base64 -d | gunzip |
+	jq -c '.logEvents[].message |= (fromjson | .at = (now | todate) | .tenant = $tenant | if .account_id then .account_id = $account else . end | tojson)' \
+		--arg tenant "$tenant" --arg account "$account" | gzip | base64 | tr -d '\n' |
+	jq -R '{awslogs: {data: .}}' >"$work/ledger.event"
+invoke ledger "$work/ledger.event"
+expect "counts three audit lines" '. == {entered: 3, skipped: 0}'
+
+request keys "$authorized"' | .requestContext.http.method = "GET" | .rawPath = $path | del(.body)' \
+	--arg token "$token" --arg path "/keyvend/accounts/$account/reads"
+expect "knows of two reads" '.statusCode == 200 and (.body | fromjson | .data[0].count == 2)'
 
 request outbox .
 expect "tells of two changes" '.batchItemFailures == []'

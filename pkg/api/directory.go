@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"keyvend/pkg/account"
 	"keyvend/pkg/apikey"
@@ -20,13 +21,14 @@ func directory(d *vault.Directory) []Route {
 		{"GET", "/keyvend/accounts", apikey.Read, handle(h.list)},
 		{"GET", one, apikey.Read, handle(h.get)},
 		{"PATCH", one, apikey.Manage, handle(h.amend)},
+		{"GET", one + "/reads", apikey.Read, handle(h.reads)},
 	}
 }
 
 type accounts struct{ directory *vault.Directory }
 
-// wireFullAccount is an account as operators see it. Health and last use are
-// null until something is known of them.
+// wireFullAccount is an account as operators see it. Health is null until
+// something is known of it, last use until there was one.
 type wireFullAccount struct {
 	wireAccount
 	DataIntegrationID string            `json:"data_integration_id"`
@@ -56,6 +58,7 @@ func fullAccountOnWire(p vault.Profile) wireFullAccount {
 		ProviderSlug:      a.Slug,
 		Config:            orEmpty(a.Config),
 		Metadata:          orEmpty(a.Metadata),
+		LastUsedAt:        stampOrNil(p.UsedAt),
 		Secrets:           []wireSecret{},
 	}
 	for slot, s := range a.Secrets {

@@ -78,7 +78,7 @@ func Join(servers ...*Server) http.Handler {
 // Routes lists the path of every route by the function that serves it.
 func Routes() map[string][]string {
 	return map[string][]string{
-		"providers": paths(slices.Concat(Providers(nil, nil, nil, nil), Events(nil))),
+		"providers": paths(slices.Concat(Providers(nil, nil, nil, nil), Events(nil), Usage(nil))),
 		"keys":      paths(Keys(nil, nil, nil, nil, nil)),
 		"vend":      paths(Vend(nil, nil)),
 	}

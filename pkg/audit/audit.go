@@ -60,6 +60,28 @@ func (l *Writer) Record(ctx context.Context, line Line) error {
 	return nil
 }
 
+// Parse reads a line that a Writer wrote. ok is false for any other text.
+func Parse(text []byte) (line Line, ok bool) {
+	var read struct {
+		Log string `json:"log"`
+		Line
+	}
+	err := json.Unmarshal(text, &read)
+	return read.Line, err == nil && read.Log == "audit"
+}
+
+// Position is how far a file of audit lines was read: where the piece lies that
+// was read last. Its JSON form is the stored one.
+type Position struct {
+	From   int64     `json:"from"`
+	To     int64     `json:"to"`
+	Sum    []byte    `json:"sum"`            // SHA-256 of the piece, by which the file is known again
+	Newest time.Time `json:"newest"`         // time of all lines that were read
+	Known  time.Time `json:"known,omitzero"` // lines of this time or older were read from a file before this one
+
+	Revision int64 `json:"-"`
+}
+
 type requestID struct{}
 
 // WithRequestID returns a context that carries the id of the request.

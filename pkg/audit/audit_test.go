@@ -91,3 +91,22 @@ func TestWithoutARequestThereIsNoRequestID(t *testing.T) {
 		t.Errorf("%q", id)
 	}
 }
+
+func TestALineIsReadBackAndWhatIsNoneIsNot(t *testing.T) {
+	var out bytes.Buffer
+	line := audit.Line{
+		At: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), Tenant: "tenant", APIKey: "key", User: `","outcome":"vended`, AccountID: "account", Outcome: "frozen",
+	}
+	if err := audit.NewWriter(&out).Record(audit.WithRequestID(t.Context(), "req_1"), line); err != nil {
+		t.Fatal(err)
+	}
+	line.RequestID = "req_1"
+	if got, ok := audit.Parse(out.Bytes()); !ok || got != line {
+		t.Errorf("%+v %v", got, ok)
+	}
+	for _, text := range []string{"", "{", "null", `{"log":"other"}`, `{"at":"2026-03-01T12:00:00Z"}`, `{"log":"audit","at":7}`, out.String() + out.String()} {
+		if got, ok := audit.Parse([]byte(text)); ok {
+			t.Errorf("%q reads as %+v", text, got)
+		}
+	}
+}

@@ -21,6 +21,7 @@ import (
 	"keyvend/pkg/seal"
 	"keyvend/pkg/store"
 	"keyvend/pkg/table"
+	"keyvend/pkg/trail"
 	"keyvend/pkg/vault"
 )
 
@@ -159,6 +160,20 @@ func (a *App) Outbox(bus vault.Bus, aside feed.Aside) *feed.Outbox {
 	}
 }
 
+// Ledger is the function "ledger".
+func (a *App) Ledger() func(context.Context, trail.Event) (vault.Entered, error) {
+	return trail.Handler(a.ledger())
+}
+
+// Trail does what the function "ledger" does with the lines of a file.
+func (a *App) Trail(file trail.File) *trail.Follower {
+	return &trail.Follower{Ledger: a.ledger(), Positions: a.store, File: file, Log: a.parts.Log}
+}
+
+func (a *App) ledger() *vault.Ledger {
+	return &vault.Ledger{Store: a.store, Clock: a.parts.Clock, Log: a.parts.Log}
+}
+
 func (a *App) providers() *api.Server {
 	return a.ingesting(slices.Concat(api.Providers(
 		&vault.Registry{Store: a.store, Verify: a.verifier(), Clock: a.parts.Clock},
@@ -167,6 +182,8 @@ func (a *App) providers() *api.Server {
 		&vault.Freezes{Store: a.store, Clock: a.parts.Clock},
 	), api.Events(
 		&vault.Events{Store: a.store, Clock: a.parts.Clock, InOrder: a.parts.InOrder},
+	), api.Usage(
+		&vault.Usage{Store: a.store, Clock: a.parts.Clock},
 	)))
 }
 

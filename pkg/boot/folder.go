@@ -64,12 +64,34 @@ func databaseRefusal(path string, err error) error {
 	return refuse(err, "the database %s cannot be opened: %s. Mend that, or choose another folder with -data", path, reason(err))
 }
 
+// openAudit opens the audit log for writing at its end, and for the ledger to
+// read: the very file, wherever it is moved meanwhile. A line that a process left
+// unfinished is ended, so that the next one is not lost with it.
 func openAudit(path string) (*os.File, error) {
-	lines, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	lines, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_RDWR, 0o600)
+	if err == nil {
+		if err = endLine(lines); err != nil {
+			_ = lines.Close()
+		}
+	}
 	if err != nil {
 		return nil, refuse(err, "the audit log %s cannot be written: %s. Mend that, or choose another folder with -data", path, reason(err))
 	}
 	return lines, nil
+}
+
+// endLine makes what is appended next begin a line.
+func endLine(file *os.File) error {
+	info, err := file.Stat()
+	if err != nil || info.Size() == 0 {
+		return err
+	}
+	last := make([]byte, 1)
+	if _, err := file.ReadAt(last, info.Size()-1); err != nil || last[0] == '\n' {
+		return err
+	}
+	_, err = file.WriteString("\n")
+	return err
 }
 
 // openMasterKey opens the master key, and makes one where there are no tenants

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"keyvend/pkg/audit"
 	"keyvend/pkg/feed"
@@ -69,10 +70,14 @@ func OpenLocal(dir string, asker health.Asker, log *slog.Logger) (*Local, error)
 	return &Local{App: app, checks: checks, table: opened, feed: changes, audit: lines, log: log}, nil
 }
 
-// Follow is the function "outbox": it makes events of changes until ctx ends.
-// What it had not done by then it does when it is started again.
+// Follow is the functions "outbox" and "ledger": it makes events of changes and
+// counts audit lines until ctx ends. What it had not done by then it does when it
+// is started again.
 func (l *Local) Follow(ctx context.Context) {
-	l.Outbox(busLog{l.log}, asideLog{}).Follow(ctx, l.feed)
+	var both sync.WaitGroup
+	both.Go(func() { l.Outbox(busLog{l.log}, asideLog{}).Follow(ctx, l.feed) })
+	both.Go(func() { l.Trail(l.audit).Follow(ctx) })
+	both.Wait()
 }
 
 // Check is the function "health": it makes the checks that are asked for until

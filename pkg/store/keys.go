@@ -35,6 +35,10 @@ import (
 //	what is known of an account's key            C#<tenant>#<user>       CHECK#<slug>#<org, or nothing>
 //	how often a provider is asked                S#PROVIDER#<provider>   PACE, ASKED, BREAKER
 //	how often keys were verified on saving       S#VERIFIED#<tenant>     TENANT, USER#<user>#<integration id>
+//	an account's last use (400 days)             L#<tenant>#<account id> USED
+//	who read an account's key lately (90 days)   L#<tenant>#<account id> READS
+//	an integration's counts by hour (90 days)    L#<tenant>#<integration id>   HOUR#<yyyy-mm-ddThh>#<shard>
+//	a laptop's ledger: where the audit file ends L#AUDIT                 POSITION
 //
 //	index "list", sparse, keys only              PK                      SK
 //	all tenants                                  T#TENANTS               <tenant id>
@@ -174,6 +178,34 @@ func eventKey(tenant, id string, at time.Time) table.Key {
 func remarkKey(tenant string, e event.Event) table.Key {
 	return table.Key{PK: remarkLetter + tenant + "#" + escape(e.Data.User()), SK: e.ID}
 }
+
+const hourPrefix = "HOUR#"
+
+func usagePK(tenant, id string) string { return "L#" + tenant + "#" + escape(id) }
+
+func usedKey(tenant, accountID string) table.Key {
+	return table.Key{PK: usagePK(tenant, accountID), SK: "USED"}
+}
+
+func readsKey(tenant, accountID string) table.Key {
+	return table.Key{PK: usagePK(tenant, accountID), SK: "READS"}
+}
+
+// hourRange is before the shards of an hour, and behind those of earlier ones.
+func hourRange(start time.Time) string { return hourPrefix + start.UTC().Format("2006-01-02T15") }
+
+func hourKey(tenant, integrationID string, start time.Time, shard int) table.Key {
+	return table.Key{PK: usagePK(tenant, integrationID), SK: hourRange(start) + "#" + strconv.Itoa(shard)}
+}
+
+// hourOf is the reverse of hourKey's sort key; the zero time for what is none.
+func hourOf(sk string) (start time.Time) {
+	hour, _, _ := strings.Cut(strings.TrimPrefix(sk, hourPrefix), "#")
+	start, _ = time.Parse("2006-01-02T15", hour)
+	return start
+}
+
+func auditPositionKey() table.Key { return table.Key{PK: "L#AUDIT", SK: "POSITION"} }
 
 func jobPK(shard int) string { return "J#" + strconv.Itoa(shard) }
 

@@ -48,8 +48,9 @@ func FuzzTableKeys(f *testing.F) {
 			"account": key1, "integration": integrationKey(tenant, slug1), "organization": organizationKey(tenant, org1),
 			"override": overrideKey(tenant, org1, slug1), "tenant": tenantKey(tenant), "settings": settingsKey(tenant),
 			"api key": apiKeyKey(tenant, user1), "seal blob": sealBlobKey(tenant, 1), "job": jobKey(user1),
-			"event":  eventKey(tenant, "event_1", time.Unix(0, 0)),
-			"remark": remarkKey(tenant, event.Event{ID: "event_1", Data: event.Data{Failure: &event.Failure{UserID: user1}}}),
+			"event":    eventKey(tenant, "event_1", time.Unix(0, 0)),
+			"remark":   remarkKey(tenant, event.Event{ID: "event_1", Data: event.Data{Failure: &event.Failure{UserID: user1}}}),
+			"last use": usedKey(tenant, user1), "reads": readsKey(tenant, user1), "hour": hourKey(tenant, user1, time.Unix(0, 0), 0), "audit position": auditPositionKey(),
 		} {
 			if other, taken := kinds[k]; taken {
 				t.Errorf("%s and %s lie at %v", name, other, k)
@@ -113,7 +114,7 @@ func TestEachKindOfRowHasTheLetterThatIAMKnowsItBy(t *testing.T) {
 		"T#": tenantKey("x"), "F#": settingsKey("x"), "P#": sealBlobKey("x", 7), "K#": apiKeyKey("x", "y"),
 		"I#": integrationKey("x", "y"), "U#": accountKey("x", "y", account.User("z", "")), "J#": jobKey("x"),
 		"E#": eventKey("x", "event_1", time.Unix(0, 0)), "R#": remarkKey("x", event.Event{ID: "event_1"}),
-		"O#": organizationKey("x", "y"),
+		"O#": organizationKey("x", "y"), "L#": usedKey("x", "y"),
 	} {
 		if !strings.HasPrefix(k.PK, letter) {
 			t.Errorf("%v does not begin with %s", k, letter)
@@ -137,5 +138,24 @@ func TestWhatIsNotTheKeyOfAnAccountReadsAsNobodys(t *testing.T) {
 		if tenant, slug, owner, err := parseAccountKey(k); err == nil || tenant != "" || slug != "" || owner.User != "" {
 			t.Errorf("%v reads as %q %q %+v", k, tenant, slug, owner)
 		}
+	}
+}
+
+func TestAnHoursKeyReadsBackAndSortsByTime(t *testing.T) {
+	before := ""
+	for _, start := range []time.Time{
+		time.Date(2025, 12, 31, 23, 0, 0, 0, time.UTC), time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2026, 1, 1, 13, 0, 0, 0, time.UTC), time.Date(2026, 10, 1, 2, 0, 0, 0, time.UTC),
+	} {
+		k := hourKey("tenant", "integration", start.In(time.FixedZone("", 3600)), 7)
+		if !hourOf(k.SK).Equal(start) {
+			t.Errorf("%v reads back as %v", k, hourOf(k.SK))
+		}
+		if from := hourRange(start); k.SK <= before || from <= before || from >= k.SK {
+			t.Errorf("%s and the range from %s, behind %s", k.SK, from, before)
+		}
+		before = k.SK
+	}
+	if !hourOf("HOUR#nonsense").IsZero() {
+		t.Error("nonsense is an hour")
 	}
 }

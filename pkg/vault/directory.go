@@ -12,6 +12,7 @@ import (
 	"keyvend/pkg/health"
 	"keyvend/pkg/ident"
 	"keyvend/pkg/integration"
+	"keyvend/pkg/usage"
 )
 
 // DirectoryStore finds accounts across users.
@@ -30,6 +31,10 @@ type DirectoryStore interface {
 	// ChecksOf is what is known of the keys of accounts, by account id; those of
 	// which nothing is are left out.
 	ChecksOf(ctx context.Context, accounts []*account.Account) (map[string]*health.Check, error)
+	// LastUsed is when keys were last vended, of those accounts of which the
+	// ledger knows, in one round trip for 100 of them.
+	LastUsed(ctx context.Context, tenant string, accountIDs []string) (map[string]time.Time, error)
+	AccountReads(ctx context.Context, tenant, accountID string) (*usage.Reads, error)
 }
 
 // AccountRange is a range of a tenant's accounts.
@@ -80,15 +85,16 @@ const scans = 10
 // Profile is an account with what is known of its key.
 type Profile struct {
 	*account.Account
-	Check *health.Check // nil: its key was never looked at
-	Every time.Duration // between checks of its key; 0: there are none on schedule
+	Check  *health.Check
+	Every  time.Duration // between checks of its key; 0: there are none on schedule
+	UsedAt time.Time     // when its key was last vended, some minutes behind; zero: never
 
 	checkable bool // its provider can be asked
 }
 
-// profile puts together what is known of an account; c may be nil, or of an
+// profileOf puts together what is known of an account; c may be nil, or of an
 // earlier account or secret.
-func profile(a *account.Account, in *integration.Integration, c *health.Check) Profile {
+func profileOf(a *account.Account, in *integration.Integration, c *health.Check) Profile {
 	p := Profile{Account: a, Every: in.CheckEvery(), checkable: in.Provider().Check != nil}
 	if c != nil && !c.Damaged {
 		known := *c
@@ -114,11 +120,30 @@ func (d *Directory) List(ctx context.Context, v *Visit, f AccountFilter, r Accou
 	if err != nil || len(found) == 0 {
 		return nil, next, err
 	}
-	checks, err := d.Store.ChecksOf(ctx, found)
-	for _, a := range found {
-		page = append(page, profile(a, known[a.Slug], checks[a.ID]))
-	}
+	page, err = d.profiles(ctx, v, found, known)
 	return page, next, err
+}
+
+// profiles reads what is known of accounts, whose integrations are known by slug.
+func (d *Directory) profiles(ctx context.Context, v *Visit, accounts []*account.Account, known map[string]*integration.Integration) ([]Profile, error) {
+	ids := make([]string, len(accounts))
+	for i, a := range accounts {
+		ids[i] = a.ID
+	}
+	checks, err := d.Store.ChecksOf(ctx, accounts)
+	if err != nil {
+		return nil, err
+	}
+	used, err := d.Store.LastUsed(ctx, v.Target.Tenant, ids)
+	if err != nil {
+		return nil, err
+	}
+	profiles := make([]Profile, len(accounts))
+	for i, a := range accounts {
+		profiles[i] = profileOf(a, known[a.Slug], checks[a.ID])
+		profiles[i].UsedAt = used[a.ID]
+	}
+	return profiles, nil
 }
 
 // find is List without what is known of keys.
@@ -189,7 +214,16 @@ func (d *Directory) Get(ctx context.Context, v *Visit, id string) (Profile, erro
 	if err != nil {
 		return Profile{}, err
 	}
-	return profile(a, there.Integration, there.View.Check), nil
+	return d.profile(ctx, there, a)
+}
+
+// profile is what is known of the visit's account.
+func (d *Directory) profile(ctx context.Context, v *Visit, a *account.Account) (Profile, error) {
+	all, err := d.profiles(ctx, v, []*account.Account{a}, map[string]*integration.Integration{a.Slug: v.Integration})
+	if err != nil {
+		return Profile{}, err
+	}
+	return all[0], nil
 }
 
 // visit is v on the rows of the account of that id, read strongly.
@@ -202,7 +236,6 @@ func (d *Directory) visit(ctx context.Context, v *Visit, id string) (*Visit, err
 		return nil, ErrUnknownAccount
 	}
 	there := *v
-	there.WithCheck = true
 	there.Slug, there.User, there.Target.Organization = slug, owner.User, owner.Organization
 	view, err := d.Store.Load(ctx, there.Target)
 	there.View = view
@@ -252,5 +285,5 @@ func (d *Directory) Amend(ctx context.Context, v *Visit, id string, change Accou
 	if err != nil {
 		return Profile{}, err
 	}
-	return profile(saved, there.Integration, there.View.Check), nil
+	return d.profile(ctx, there, saved)
 }

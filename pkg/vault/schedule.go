@@ -106,7 +106,7 @@ func (p *Planned) add(o Planned) {
 
 const (
 	// ahead is how far a run looks: a little further than the next one begins.
-	ahead = 75 * time.Second
+	lookahead = 75 * time.Second
 	// perRound is how many checks of each shard are worked on at a time.
 	perRound = 25
 	// perRun is how many checks of a shard one run writes at most. Each write
@@ -118,7 +118,7 @@ const (
 // Run plans what is due, until nothing is or time is short.
 func (s *Schedule) Run(ctx context.Context) (Planned, error) {
 	var total Planned
-	until := s.Clock.Now().Add(ahead)
+	until := s.Clock.Now().Add(lookahead)
 	cursors := make([]cursor, s.Store.DueShards())
 	for range perRun / perRound {
 		if short(ctx) {
@@ -252,7 +252,7 @@ func (s *Schedule) pace(ctx context.Context, waiting []*candidate) (leased, post
 		}
 	}
 	for _, c := range waiting {
-		if c.slot.After(now.Add(ahead)) {
+		if c.slot.After(now.Add(lookahead)) {
 			c.check.PutOff(c.slot)
 			postponed = append(postponed, c)
 		} else {

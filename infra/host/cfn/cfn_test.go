@@ -93,7 +93,7 @@ func TestFunctionsHaveTheGlobalsMergedIn(t *testing.T) {
 	want := []Function{{
 		LogicalID: "WorkFunction", Name: "work", Role: "WorkRole", Timeout: time.Minute, MemoryMB: 128,
 		Environment: map[string]string{"TABLE": "Table/", "KEEP": "y"},
-		Routes:      []string{"$default", "ANY /a/{b}"}, Schedules: []time.Duration{5 * time.Minute},
+		Routes:      []string{"$default", "ANY /a/{b}"}, Schedules: []time.Duration{5 * time.Minute}, Retries: 2,
 	}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v %v", got, err)

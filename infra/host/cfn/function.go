@@ -20,6 +20,9 @@ type Function struct {
 	Schedules   []time.Duration // the periods of its rate() schedules
 	Streams     []Stream
 	Queues      []QueueSource
+	LogGroup    string // where what it prints goes
+	Logs        []Subscription
+	Retries     int // of an event that nobody waits for, after the first try
 }
 
 // Functions returns the template's functions, sorted by logical id.
@@ -53,6 +56,11 @@ func newFunction(id string, globals, own map[string]any) (Function, error) {
 		LogicalID:   id,
 		Name:        strings.ToLower(strings.TrimSuffix(id, "Function")),
 		Environment: map[string]string{},
+		LogGroup:    text(Map(own["LoggingConfig"])["LogGroup"]),
+		Retries:     2,
+	}
+	if n, ok := Map(own["EventInvokeConfig"])["MaximumRetryAttempts"].(int); ok {
+		f.Retries = n
 	}
 	seconds, ok := merged["Timeout"].(int)
 	if !ok {
@@ -102,6 +110,12 @@ func (f *Function) add(event map[string]any) error {
 			return err
 		}
 		f.Queues = append(f.Queues, q)
+	case "CloudWatchLogs":
+		s, err := newSubscription(properties)
+		if err != nil {
+			return err
+		}
+		f.Logs = append(f.Logs, s)
 	default:
 		return fmt.Errorf("event source %s is not supported", kind)
 	}

@@ -33,9 +33,10 @@ type Function struct {
 	Region      string
 	MemoryMB    int
 	Timeout     time.Duration
-	InitTimeout time.Duration // from exec to the first fetch; 0 is 10 s, as in Lambda
-	Limit       int           // environments at most; 0 is 1
-	Log         io.Writer     // stdout and stderr of all environments, written to at the same time (see Lock); nil is nowhere
+	InitTimeout time.Duration    // from exec to the first fetch; 0 is 10 s, as in Lambda
+	Limit       int              // environments at most; 0 is 1
+	Log         io.Writer        // stdout and stderr of all environments, written to at the same time (see Lock); nil is nowhere
+	Stream      func() io.Writer // makes what an environment's stdout and stderr go to besides; nil is nothing
 }
 
 // FunctionError is what Lambda reports when an invocation failed: the function
@@ -95,7 +96,11 @@ func start(f Function) (*Environment, error) {
 	e.api = &http.Server{Handler: e.routes(), ReadHeaderTimeout: time.Minute}
 	e.cmd.Env = variables(f, listener.Addr().String())
 	e.cmd.Dir = filepath.Dir(bootstrap)
-	e.cmd.Stdout, e.cmd.Stderr = f.Log, f.Log
+	output := f.Log
+	if f.Stream != nil {
+		output = io.MultiWriter(f.Log, f.Stream())
+	}
+	e.cmd.Stdout, e.cmd.Stderr = output, output // the same: one after the other
 	dieWithParent(e.cmd)
 	go func() { _ = e.api.Serve(listener) }()
 	if err := e.spawn(); err != nil {

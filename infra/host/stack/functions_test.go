@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -17,12 +18,24 @@ import (
 	"keyvend/infra/testbed"
 )
 
+// bootstraps is the temporary folder of the real functions, once they were built.
+var bootstraps string
+
+// built builds the real functions at its first call.
+var built = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "keyvend-stack-")
+	if bootstraps = dir; err != nil {
+		return "", err
+	}
+	return dir, Build(context.Background(), "../../..", dir)
+})
+
 // shipped starts the real functions, as they ship, on a table of their own.
 func shipped(t *testing.T, change func(*Config)) *Stack {
 	t.Helper()
-	out := t.TempDir()
 	dynamodb, kms := testbed.DynamoDB(t), testbed.KMS(t)
-	if err := Build(t.Context(), "../../..", out); err != nil {
+	out, err := built()
+	if err != nil {
 		t.Fatal(err)
 	}
 	c := Config{

@@ -1,6 +1,6 @@
 // Package stack runs a deployment of template.yaml on one machine: the built
 // function binaries in Lambda's environments, behind the template's routes,
-// schedules and queues and behind the table's stream, with the template's
+// schedules and queues and behind the table's stream and the logs, with the template's
 // variables, timeouts and permissions, on DynamoDB Local and an emulated KMS.
 package stack
 
@@ -46,7 +46,7 @@ type Config struct {
 	Environment  map[string]string // variables of every function over the template's
 	Environments int               // at most, for each function; 0 is 2, or the MaximumConcurrency of its queue if that is more
 	Schedules    bool              // run the template's schedules; Tick works either way
-	Silent       bool              // leave the table's stream and the queues unread
+	Silent       bool              // leave the table's stream, the logs and the queues unread
 	Twice        bool              // deliver each message of a queue twice, as SQS may
 	Log          io.Writer         // stdout and stderr of all functions; nil is nowhere
 
@@ -65,6 +65,7 @@ type Stack struct {
 	sink      *sink
 	sqs       *sqs.Service
 	queues    map[string]*sqs.Queue // by logical id
+	logs      logs
 	stop      context.CancelFunc
 	schedules sync.WaitGroup
 	now       func() time.Time
@@ -143,6 +144,9 @@ func (s *Stack) deploy(ctx context.Context, t *cfn.Template) error {
 	functions, err := t.Functions(values)
 	if err != nil {
 		return err
+	}
+	if !s.config.Silent {
+		s.logs.subscribe(functions)
 	}
 	for _, f := range functions {
 		if err := s.add(t, values, f); err != nil {
@@ -245,6 +249,7 @@ func (s *Stack) add(t *cfn.Template, values cfn.Values, f cfn.Function) error {
 		Timeout:     f.Timeout,
 		Limit:       s.environments(f),
 		Log:         s.config.Log,
+		Stream:      s.logs.stream(f.LogGroup),
 	})}
 	return nil
 }
@@ -324,6 +329,12 @@ func (s *Stack) connect() error {
 		}
 		if err := s.consume(ctx, f); err != nil {
 			return err
+		}
+		for _, d := range s.logs.to(name) {
+			d.invoke, d.log = f.pool.Invoke, s.config.Log
+			for range 2 { // batches at the same time
+				s.schedules.Go(func() { d.run(ctx) })
+			}
 		}
 		if !s.config.Schedules {
 			continue
