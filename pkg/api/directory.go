@@ -5,7 +5,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"keyvend/pkg/account"
 	"keyvend/pkg/apikey"

@@ -105,7 +105,7 @@ func (p *Planned) add(o Planned) {
 }
 
 const (
-	// ahead is how far a run looks: a little further than the next one begins.
+	// lookahead is how far a run looks: a little further than the next one begins.
 	lookahead = 75 * time.Second
 	// perRound is how many checks of each shard are worked on at a time.
 	perRound = 25
