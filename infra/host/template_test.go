@@ -33,10 +33,11 @@ func load(t *testing.T) *cfn.Template {
 }
 
 const (
-	tableARN = "arn:aws:dynamodb:eu-central-1:123456789012:table/keyvend"
-	busARN   = "arn:local:EventBus"
-	queueARN = "arn:local:AsideQueue"
-	keyARN   = "arn:aws:kms:eu-central-1:123456789012:key/k"
+	tableARN  = "arn:aws:dynamodb:eu-central-1:123456789012:table/keyvend"
+	busARN    = "arn:local:EventBus"
+	queueARN  = "arn:local:AsideQueue"
+	checksARN = "arn:local:CheckQueue"
+	keyARN    = "arn:aws:kms:eu-central-1:123456789012:key/k"
 )
 
 func values(parameters map[string]string) cfn.Values {
@@ -197,6 +198,10 @@ func TestTriggersTimeoutsAndMemory(t *testing.T) {
 			if isHTTP || len(f.Schedules) > 0 || f.Timeout != 60*time.Second || len(f.Logs) != 1 {
 				t.Errorf("%s: %+v", name, f)
 			}
+		case "health":
+			if isHTTP || len(f.Schedules) > 0 || f.Timeout != 30*time.Second || len(f.Queues) != 1 {
+				t.Errorf("%s: %+v", name, f)
+			}
 		case "tenants":
 			if isHTTP || len(f.Schedules) > 0 {
 				t.Errorf("tenants has a trigger: %+v", f)
@@ -274,15 +279,17 @@ const letters = "TFPKIUOJCERLS"
 
 // cells is the table of functions: first letters of what each may do.
 var cells = map[string]struct {
-	read, query, put, remove, list string // list: partitions of the index
-	check                          string // in a transaction
-	unwrap, wrap                   string // purposes
+	read, query, put, remove string
+	list, ids, due           string // partitions of the indexes
+	check                    string // in a transaction
+	unwrap, wrap             string // purposes
 }{
-	"providers": {read: "TFKIOUEL", query: "TFKIOUEL", put: "FIJOU", check: "FIJOU", remove: "I", unwrap: "ingest"},
-	"keys":      {read: "TFKIOUL", query: "TFKIOUL", put: "JKOU", check: "JKOU", remove: "OU", list: "KU", unwrap: "ingest"},
-	"vend":      {read: "TFKIOUP", unwrap: "seal"},
-	"sweep":     {read: "JU", query: "JU", put: "J", check: "J", remove: "JU", list: "JU"},
-	"outbox":    {read: "E", put: "E"},
+	"providers": {read: "TFKIOUELS", query: "TFKIOUELS", put: "FIJOURS", check: "FIJOURS", remove: "I", unwrap: "ingest"},
+	"keys":      {read: "TFKIOUCLS", query: "TFKIOUCLS", put: "JKOURS", check: "JKOURS", remove: "OU", list: "KU", ids: "KU", unwrap: "ingest"},
+	"vend":      {read: "TFKIOUPC", unwrap: "seal"},
+	"sweep":     {read: "JUCIS", query: "JUCIS", put: "JCS", check: "JC", remove: "JUC", list: "U", ids: "U", due: "C"},
+	"health":    {read: "TFPIOUCS", put: "UCRS", remove: "C", unwrap: "seal"},
+	"outbox":    {read: "ECI", put: "EC", remove: "C"},
 	"ledger":    {read: "L", put: "L"},
 	"tenants":   {read: "TFPK", query: "TFPK", put: "TFPK", check: "TFPK", list: "TK", unwrap: "ingest seal", wrap: "ingest seal"},
 }
@@ -317,8 +324,10 @@ func TestEachFunctionMayTouchItsOwnPartitionsAndNoOthers(t *testing.T) {
 					t.Errorf("%s %s of its own and %s", name, action, pk)
 				}
 			}
-			if got, want := may("Query", tableARN+"/index/list", pk), strings.ContainsRune(cell.list, letter); got != want {
-				t.Errorf("%s Query list %s: %v", name, pk, got)
+			for index, allowed := range map[string]string{"list": cell.list, "ids": cell.ids, "due": cell.due} {
+				if got, want := may("Query", tableARN+"/index/"+index, pk), strings.ContainsRune(allowed, letter); got != want {
+					t.Errorf("%s Query %s %s: %v", name, index, pk, got)
+				}
 			}
 		}
 		for _, action := range []string{"Scan", "Query", "GetItem", "PutItem", "DeleteItem"} {
@@ -351,7 +360,7 @@ func TestRolesNameEveryActionNeverScanAndGuardAgainstMissingKeys(t *testing.T) {
 						t.Errorf("%s/%s: %s without prefixes or without the Null guard", name, s.Sid, action)
 					}
 				case "events", "sqs":
-					if want := map[string]string{"events:PutEvents": busARN, "sqs:SendMessage": queueARN}[action]; name != "outbox" || !slices.Equal(s.Resources, []string{want}) {
+					if len(s.Resources) != 1 || !slices.Contains(messaging[name], action+" "+s.Resources[0]) {
 						t.Errorf("%s/%s: %s on %v", name, s.Sid, action, s.Resources)
 					}
 				case "logs":
@@ -377,6 +386,32 @@ func readsTheStream(s iam.Statement, action string) bool {
 		return true
 	default:
 		return false
+	}
+}
+
+// messaging is what each function may do with buses and queues.
+var messaging = map[string][]string{
+	"keys":   {"sqs:SendMessage " + checksARN},
+	"vend":   {"sqs:SendMessage " + checksARN},
+	"sweep":  {"sqs:SendMessage " + checksARN},
+	"outbox": {"events:PutEvents " + busARN, "sqs:SendMessage " + queueARN},
+	"health": {
+		"sqs:SendMessage " + checksARN, "sqs:ReceiveMessage " + checksARN, "sqs:DeleteMessage " + checksARN,
+		"sqs:GetQueueAttributes " + checksARN, "sqs:ChangeMessageVisibility " + checksARN,
+	},
+}
+
+func TestFunctionsMayDoWithBusesAndQueuesWhatTheTableSays(t *testing.T) {
+	for name := range functions(t) {
+		role, statements := policy(t, name)
+		for _, action := range []string{"events:PutEvents", "sqs:SendMessage", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"} {
+			for _, resource := range []string{busARN, queueARN, checksARN, "arn:local:FailedCheckQueue"} {
+				want := slices.Contains(messaging[name], action+" "+resource)
+				if got := iam.Allowed(statements, iam.Call{Principal: role, Action: action, Resource: resource}); got != want {
+					t.Errorf("%s %s %s: %v", name, action, resource, got)
+				}
+			}
+		}
 	}
 }
 
@@ -474,7 +509,7 @@ func TestVendHoldsNoActionThatWrites(t *testing.T) {
 		actions = append(actions, s.Actions...)
 	}
 	slices.Sort(actions)
-	if want := []string{"dynamodb:BatchGetItem", "dynamodb:GetItem", "logs:CreateLogStream", "logs:PutLogEvents"}; !slices.Equal(actions, want) {
+	if want := []string{"dynamodb:BatchGetItem", "dynamodb:GetItem", "logs:CreateLogStream", "logs:PutLogEvents", "sqs:SendMessage"}; !slices.Equal(actions, want) {
 		t.Errorf("%v", actions)
 	}
 }

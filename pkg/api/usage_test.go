@@ -151,15 +151,15 @@ func TestLastUseIsToldWithAnAccountAndNullBefore(t *testing.T) {
 	}
 }
 
-func TestBudget_LastUseIsOneMoreReadForAPageOfAccounts(t *testing.T) {
+func TestBudget_HealthAndLastUseAreOneMoreReadEachForAPageOfAccounts(t *testing.T) {
 	a := newAcme(t, boottest.Config{})
 	for i := range 30 {
 		a.Upsert(a.token, "openai", fmt.Sprint("user", i), key)
 	}
 	before := calls(a)
 	a.Must(http.StatusOK, a.token, "GET", "/keyvend/accounts?limit=30", "")
-	// The caller's rows, the accounts' rows, their last use.
-	if after := calls(a); after[0] != before[0]+3 || after[2] != before[2] {
+	// The caller's rows, the accounts' rows, their checks, their last use.
+	if after := calls(a); after[0] != before[0]+4 || after[2] != before[2] {
 		t.Errorf("calls %v, then %v", before, after)
 	}
 }

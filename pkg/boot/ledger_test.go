@@ -44,7 +44,7 @@ func newLaptop(t *testing.T) *laptop {
 
 func (l *laptop) start() {
 	l.t.Helper()
-	app, err := OpenLocal(l.dir, quiet())
+	app, err := OpenLocal(l.dir, nil, quiet())
 	if err != nil {
 		l.t.Fatal(err)
 	}

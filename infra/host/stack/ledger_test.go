@@ -31,7 +31,7 @@ func subscribed(t *testing.T, retries int, function func(i invocation) error) (d
 	if err != nil {
 		t.Fatal(err)
 	}
-	functions, err := template.Functions((&Stack{}).values())
+	functions, err := template.Functions((&Stack{}).values(template))
 	if err != nil {
 		t.Fatal(err)
 	}
