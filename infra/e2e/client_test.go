@@ -167,7 +167,7 @@ func (a answer) inspect() {
 func (a answer) keepsSecrets() {
 	a.t.Helper()
 	body := a.body
-	if a.status == http.StatusOK && a.asked.method == http.MethodPost && strings.HasSuffix(a.asked.path, "/credentials") {
+	if a.status == http.StatusOK && a.asked.method == http.MethodPost && (strings.HasSuffix(a.asked.path, "/credentials") || a.asked.path == "/keyvend/vend") {
 		rest := a.object()
 		if credential, ok := rest["credential"].(map[string]any); ok {
 			delete(credential, "value")

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"keyvend/infra/fakeprovider"
 	"keyvend/infra/host/stack"
 	"keyvend/infra/testbed"
 	"keyvend/pkg/operator"
@@ -28,6 +29,7 @@ type fleet struct {
 	stop  func()
 
 	dynamoDB string // the endpoint behind everything
+	fakes    *fakeprovider.Kit
 }
 
 type fleetConfig struct {
@@ -42,14 +44,18 @@ var tables atomic.Int32
 
 func deploy(t *testing.T, c fleetConfig) *fleet {
 	t.Helper()
-	f := &fleet{out: &lines{}, dynamoDB: testbed.DynamoDB(t)}
+	f := &fleet{out: &lines{}, dynamoDB: testbed.DynamoDB(t), fakes: &fakeprovider.Kit{}}
+	served, err := f.fakes.Serve(context.WithoutCancel(t.Context()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = served.Close() })
 	if c.dynamoDB == "" {
 		c.dynamoDB = f.dynamoDB
 	}
 	if c.kms == "" {
 		c.kms = testbed.KMS(t)
 	}
-	var err error
 	f.stack, err = stack.Start(t.Context(), stack.Config{
 		Template:     filepath.Join(root, "template.yaml"),
 		Bootstraps:   program(t, buildFunctions),
@@ -58,6 +64,7 @@ func deploy(t *testing.T, c fleetConfig) *fleet {
 		KMS:          c.kms,
 		Environments: c.environments,
 		Silent:       c.silent,
+		Environment:  stack.FakeProviders(served),
 		Log:          f.out,
 	})
 	if err != nil {
@@ -97,6 +104,7 @@ func (f *fleet) target() *target {
 			return naming(tenant, rows)
 		},
 		written: func(testing.TB) []byte { return f.out.Bytes() },
+		fakes:   f.fakes,
 		stop:    f.stop,
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"keyvend/infra/fakeprovider"
 	"keyvend/pkg/audit"
 	"keyvend/pkg/boot"
 	"keyvend/pkg/feed"
@@ -55,7 +56,11 @@ func inProcessApp(t *testing.T, clock ident.Clock) (*target, *boot.App) {
 	}
 	out := &lines{}
 	journal := &journal{Table: opened}
+	kit := &fakeprovider.Kit{}
+	checks := &worker{log: out}
 	app := boot.New(boot.Parts{
+		Asker:   kit.Asker(nil),
+		Checks:  checks,
 		Table:   journal,
 		Wrapper: master,
 		Ring:    seal.Config{App: "keyvend", Environment: "e2e", KeyID: master.KeyID(), TTL: 5 * time.Minute},
@@ -64,6 +69,7 @@ func inProcessApp(t *testing.T, clock ident.Clock) (*target, *boot.App) {
 		Clock:   clock,
 		InOrder: true,
 	})
+	checks.checker = sync.OnceValue(app.Checker)
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -88,6 +94,7 @@ func inProcessApp(t *testing.T, clock ident.Clock) (*target, *boot.App) {
 		stored:  func(t testing.TB) [][]byte { return [][]byte{file(t, database)} },
 		rows:    journal.rows,
 		written: func(testing.TB) []byte { return out.Bytes() },
+		fakes:   kit,
 		stop:    stop,
 	}, app
 }

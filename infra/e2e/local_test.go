@@ -98,7 +98,8 @@ func (p *localProcess) target() *target {
 			out := bytes.ReplaceAll(p.out.Bytes(), []byte(bannerSecret), nil)
 			return append(out, file(t, filepath.Join(p.dir, "audit.log"))...)
 		},
-		stop: sync.OnceFunc(p.interrupt),
+		fakes: overHTTP{p},
+		stop:  sync.OnceFunc(p.interrupt),
 	}
 }
 

@@ -25,16 +25,19 @@ type target struct {
 	// written is everything that the target's processes have written to their
 	// outputs, logs and audit trail.
 	written func(t testing.TB) []byte
+	// fakes are the providers that can be asked about keys.
+	fakes fakes
 	// stop ends the target; stored and written go on answering.
 	stop func()
 }
 
-// naming are those rows that name tenant, but for its events and its usage, which
-// are stored some time after what they tell of.
+// naming are those rows that name tenant, but for its events, its usage and the
+// checks of its keys, which are stored some time after what they are made of.
 func naming(tenant string, rows []string) []string {
 	var found []string
 	for _, row := range rows {
-		if strings.Contains(row, tenant) && !strings.Contains(row, "E#"+tenant) && !strings.Contains(row, "L#"+tenant) {
+		later := strings.Contains(row, "E#"+tenant) || strings.Contains(row, "L#"+tenant) || strings.Contains(row, "C#"+tenant)
+		if strings.Contains(row, tenant) && !later {
 			found = append(found, row)
 		}
 	}
@@ -104,7 +107,7 @@ func everywhere() []guarantee {
 	var all []guarantee
 	for _, some := range [][]guarantee{
 		flow(), concurrency(), badInput(), identities(), registrations(), organizations(),
-		idempotency(), tenants(), scopes(), refusals(), secretSizes(), events(), usage(),
+		idempotency(), tenants(), scopes(), refusals(), secretSizes(), events(), usage(), keyHealth(),
 	} {
 		all = append(all, some...)
 	}

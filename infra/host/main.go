@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"keyvend/infra/fakeprovider"
 	"keyvend/infra/host/stack"
 )
 
@@ -55,6 +56,12 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 			return err
 		}
 	}
+	fakes, err := (&fakeprovider.Kit{}).Serve(ctx)
+	if err != nil {
+		return err
+	}
+	defer fakes.Close() //nolint:errcheck // it is over
+	c.Environment = stack.FakeProviders(fakes)
 	s, err := stack.Start(ctx, c)
 	if err != nil {
 		return err

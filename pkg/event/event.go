@@ -71,8 +71,8 @@ type Account struct {
 	CreatedAt         string   `json:"created_at"`
 	UpdatedAt         string   `json:"updated_at"`
 	// Reason says what a change of health rests on, in a word: a reason of package
-	// health; null where there is none.
-	Reason *string `json:"reason"`
+	// health. Events of other changes have none.
+	Reason *string `json:"reason,omitempty"`
 	// Revision grows with each change of the account: a consumer that has seen
 	// a higher one can drop this event, since no order is promised.
 	Revision int64 `json:"revision"`
@@ -187,7 +187,7 @@ func Of(before, after *account.Account, committed time.Time) []Event {
 		return events
 	}
 	if name := transition(before, after); name != "" {
-		events = append(events, about(name, after, after.UpdatedAt, after.Revision, ByAPIKey(after.ChangedBy), string(after.StateReason)))
+		events = append(events, about(name, after, after.UpdatedAt, after.Revision, ByAPIKey(after.ChangedBy), reason(name, after)))
 	}
 	return events
 }
@@ -219,6 +219,14 @@ func transition(before, after *account.Account) Name {
 	default:
 		return ReauthorizationNeeded
 	}
+}
+
+// reason says why keyvend itself changed a state, in a word of package health.
+func reason(name Name, after *account.Account) string {
+	if name == Recovered && after.ChangedBy == "" {
+		return "works"
+	}
+	return string(after.StateReason)
 }
 
 // Note is an event about an account that no change of its row tells.

@@ -182,8 +182,8 @@ func examples() map[event.Name]event.Event {
 	return map[event.Name]event.Event{
 		event.Connected:             one(nil, first),
 		event.Rotated:               one(inOrg, changed(inOrg, 2, rotated)),
-		event.ReauthorizationNeeded: one(first, changed(needing, 1, func(a *account.Account) { a.ChangedBy = "" })),
-		event.Recovered:             one(needing, changed(needing, 2, inState(account.Connected))),
+		event.ReauthorizationNeeded: one(first, changed(needing, 1, func(a *account.Account) { a.ChangedBy, a.StateReason = "", account.Refused })),
+		event.Recovered:             one(needing, changed(needing, 2, func(a *account.Account) { a.ChangedBy, a.State = "", account.Connected })),
 		event.Disconnected:          one(first, nil),
 		event.Expiring:              event.Note(event.Expiring, first, at(30), event.System(), ""),
 		event.ConnectionFailed: event.Fail(event.Failure{

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"keyvend/infra/fakeprovider"
 	"keyvend/infra/host/lambda"
 	"keyvend/infra/testbed"
 )
@@ -42,6 +43,12 @@ func shipped(t *testing.T, change func(*Config)) *Stack {
 		Template: "../../../template.yaml", Bootstraps: out, Table: fmt.Sprintf("shipped-%d", time.Now().UnixNano()),
 		DynamoDB: dynamodb, KMS: kms,
 	}
+	fakes, err := (&fakeprovider.Kit{}).Serve(context.WithoutCancel(t.Context()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = fakes.Close() })
+	c.Environment = FakeProviders(fakes)
 	if change != nil {
 		change(&c)
 	}

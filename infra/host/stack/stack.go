@@ -20,6 +20,7 @@ import (
 	"sync"
 	"time"
 
+	"keyvend/infra/fakeprovider"
 	"keyvend/infra/host/cfn"
 	"keyvend/infra/host/gateway"
 	"keyvend/infra/host/iam"
@@ -82,8 +83,9 @@ type function struct {
 // ErrNoFunction is the answer for a function that the template does not have.
 var ErrNoFunction = errors.New("stack: no such function")
 
-// Build compiles every folder of functions/ under root for this machine, as
-// they ship, into out.
+// Build compiles every folder of functions/ under root for this machine into out:
+// as they ship, but for their asking fake providers instead of the real ones. They
+// find those by what FakeProviders says.
 func Build(ctx context.Context, root, out string) error {
 	mains, err := filepath.Glob(filepath.Join(root, "functions", "*", "main.go"))
 	if err != nil {
@@ -96,7 +98,7 @@ func Build(ctx context.Context, root, out string) error {
 	for _, main := range mains {
 		name := filepath.Base(filepath.Dir(main))
 		// #nosec G204 -- compiling these is the purpose
-		build := exec.CommandContext(ctx, "go", "build", "-tags", "lambda.norpc", "-trimpath", "-ldflags", "-s -w",
+		build := exec.CommandContext(ctx, "go", "build", "-tags", "lambda.norpc,fakeproviders", "-trimpath", "-ldflags", "-s -w",
 			"-o", filepath.Join(out, name, "bootstrap"), "./functions/"+name)
 		build.Dir = root
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -105,6 +107,11 @@ func Build(ctx context.Context, root, out string) error {
 		}
 	}
 	return nil
+}
+
+// FakeProviders are variables that tell functions where fake providers are.
+func FakeProviders(s *fakeprovider.Server) map[string]string {
+	return map[string]string{"KEYVEND_FAKE_PROVIDERS": s.Addr, "KEYVEND_FAKE_PROVIDERS_CA": string(s.CA)}
 }
 
 // Start creates what is missing and makes the functions ready; their processes
