@@ -80,12 +80,11 @@ func checkMap(field string, values map[string]string, most int) error {
 	return nil
 }
 
-// putKey is PUT and POST /data-integrations/{slug}/api-key.
+// putKey is PUT /data-integrations/{slug}/api-key.
 type putKey struct {
 	keyBody
 	ConnectionOwner    string `json:"connection_owner"`
 	ConnectedAccountID string `json:"connected_account_id"`
-	ConnectionIntent   string `json:"connection_intent"`
 
 	upserted vault.Upsert
 }
@@ -94,6 +93,11 @@ func (in *putKey) decode(r *request) (target vault.Target, err error) {
 	if err := r.body(in); err != nil {
 		return target, err
 	}
+	return in.check(r)
+}
+
+// check is decode once the body was read.
+func (in *putKey) check(r *request) (target vault.Target, err error) {
 	if err := userOwned(in.ConnectionOwner); err != nil {
 		return target, err
 	}
@@ -107,10 +111,16 @@ func (in *putKey) decode(r *request) (target vault.Target, err error) {
 }
 
 // addKey is POST on the same path, whose intent may be "add".
-type addKey struct{ putKey }
+type addKey struct {
+	putKey
+	ConnectionIntent string `json:"connection_intent"`
+}
 
 func (in *addKey) decode(r *request) (vault.Target, error) {
-	target, err := in.putKey.decode(r)
+	if err := r.body(in); err != nil {
+		return vault.Target{}, err
+	}
+	target, err := in.check(r)
 	if err != nil {
 		return target, err
 	}
