@@ -10,9 +10,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oklog/ulid/v2"
+
 	"keyvend/pkg/account"
 	"keyvend/pkg/boot/boottest"
 	events "keyvend/pkg/event" // one of this package has that name
+	"keyvend/pkg/ident"
 	"keyvend/pkg/vault"
 )
 
@@ -33,8 +36,10 @@ func newHistory(t *testing.T) *history {
 // happened stores an event of that name, age ago, and returns its id.
 func (h *history) happened(name events.Name, organization string, age time.Duration) string {
 	h.t.Helper()
+	var id ulid.ULID
+	_ = id.SetTime(ulid.Timestamp(h.Clock.Now().Add(-age))) // in range
 	a := &account.Account{
-		ID: h.Clock.Now().String() + fmt.Sprint(age), IntegrationID: "data_integration_1", Slug: "openai",
+		ID: ident.AccountPrefix + id.String(), IntegrationID: ident.IntegrationPrefix + "01ARZ3NDEKTSV4RRFFQ69G5FAV", Slug: "openai",
 		Owner: account.User("u", organization), State: account.Connected,
 	}
 	e := events.Note(name, a, h.Clock.Now().Add(-age), events.System())

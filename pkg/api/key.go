@@ -155,9 +155,22 @@ func (in *ownerBody) decode(r *request) (target vault.Target, err error) {
 }
 
 // ownerPath names whose account is meant in the path and the query.
-type ownerPath struct{}
+type ownerPath struct{ owner ownerOnly }
 
-func (in *ownerPath) decode(r *request) (target vault.Target, err error) {
+func (in *ownerPath) decode(r *request) (vault.Target, error) {
+	target, err := in.owner.decode(r)
+	if err != nil {
+		return target, err
+	}
+	q, err := r.query()
+	target.Slug, target.AccountID = r.slug(), q.Get("connected_account_id")
+	return target, err
+}
+
+// ownerOnly names whose accounts are meant in the path and the query.
+type ownerOnly struct{}
+
+func (*ownerOnly) decode(r *request) (target vault.Target, err error) {
 	q, err := r.query()
 	if err != nil {
 		return target, err
@@ -165,7 +178,6 @@ func (in *ownerPath) decode(r *request) (target vault.Target, err error) {
 	if err := userOwned(q.Get("connection_owner")); err != nil {
 		return target, err
 	}
-	target.Slug, target.AccountID = r.slug(), q.Get("connected_account_id")
 	var organization *string
 	if q.Has("organization_id") {
 		sent := q.Get("organization_id")

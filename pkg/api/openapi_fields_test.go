@@ -1,10 +1,15 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +18,9 @@ import (
 
 	"keyvend/pkg/catalog"
 	"keyvend/pkg/event"
+	"keyvend/pkg/ident"
+	"keyvend/pkg/secret"
+	"keyvend/pkg/vault"
 )
 
 const descriptionFile = "pkg/api/openapi.json"
@@ -98,6 +106,122 @@ func TestEveryFieldOfARequestsBodyIsDescribedAndNothingElseIs(t *testing.T) {
 	if bodies < 10 {
 		t.Errorf("only %d bodies were looked at", bodies)
 	}
+}
+
+// decoded is all that the operation makes of a request.
+func (operation[T, P]) decoded(r *request) any {
+	in := P(new(T))
+	target, err := in.decode(r)
+	forget(in)
+	return []any{in, target, err}
+}
+
+// forget takes out the secret, since no two can be compared.
+func forget(in any) {
+	var key *vault.Upsert
+	switch in := in.(type) {
+	case *putKey:
+		key = &in.upserted
+	case *addKey:
+		key = &in.upserted
+	case *createIntegration:
+		key = in.registration.FirstKey
+	}
+	if key != nil {
+		key.Secret = secret.Text{}
+	}
+}
+
+// TestEveryParameterOfARequestIsDescribedAndNothingElseIs tries every name that
+// stands in the code as a parameter of every operation, and sees whether the
+// operation makes something else of the request.
+func TestEveryParameterOfARequestIsDescribedAndNothingElseIs(t *testing.T) {
+	document, names := theDescription(t), namesInTheCode(t)
+	for _, routes := range functions() {
+		for _, r := range routes {
+			reads, ok := r.handler.(interface{ decoded(*request) any })
+			if !ok {
+				continue
+			}
+			said := document.parameters(r)
+			without := reads.decoded(document.example(t, r, "", ""))
+			for _, name := range names {
+				with := reads.decoded(document.example(t, r, name, ""))
+				if read := !reflect.DeepEqual(without, with); read != said["query "+name] {
+					t.Errorf(`%s %s reads the parameter %s of the query: %v. Its "parameters" in %s say the opposite`, r.Method, r.Path, name, read, descriptionFile)
+				}
+			}
+			const header = "Idempotency-Key"
+			with := reads.decoded(document.example(t, r, "", header))
+			if read := !reflect.DeepEqual(without, with); read != said["header "+header] {
+				t.Errorf(`%s %s honours %s: %v. Its "parameters" in %s say the opposite`, r.Method, r.Path, header, read, descriptionFile)
+			}
+		}
+	}
+}
+
+// parameters are those that are described for a route, each with its place.
+func (d described) parameters(r Route) map[string]bool {
+	found := map[string]bool{}
+	path := d.in("paths", r.Path)
+	for _, of := range []described{path, path.in(strings.ToLower(r.Method))} {
+		list, _ := of["parameters"].([]any)
+		for _, element := range list {
+			parameter := described(element.(map[string]any))
+			if reference, refers := parameter["$ref"].(string); refers {
+				parameter = d.in("components", "parameters", strings.TrimPrefix(reference, "#/components/parameters/"))
+			}
+			found[fmt.Sprint(parameter["in"], " ", parameter["name"])] = true
+		}
+	}
+	return found
+}
+
+// example is a request as the description has it, with one more parameter and
+// header, if they have names.
+func (d described) example(t *testing.T, r Route, parameter, header string) *request {
+	t.Helper()
+	body, err := json.Marshal(d.in("paths", r.Path, strings.ToLower(r.Method), "requestBody", "content", "application/json")["example"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := httptest.NewRequest(r.Method, "/", bytes.NewReader(body))
+	if parameter != "" {
+		sent.URL.RawQuery = parameter + "=zz"
+	}
+	if header != "" {
+		sent.Header.Set(header, "zz")
+	}
+	return &request{Request: sent, values: map[string]string{
+		"slug": "openai", "user_id": "user_1", "organization_id": "org_1",
+		"account_id": ident.AccountPrefix + "01ARZ3NDEKTSV4RRFFQ69G5FAV", "api_key_id": ident.APIKeyPrefix + "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+	}}
+}
+
+// namesInTheCode are all texts of this package that could be a parameter's name.
+func namesInTheCode(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]bool{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		for _, match := range regexp.MustCompile(`"([a-z_]+)"`).FindAllSubmatch(text, -1) {
+			found[string(match[1])] = true
+		}
+	}
+	if !found["limit"] {
+		t.Error("the code names no limit: this test sees nothing")
+	}
+	return slices.Sorted(maps.Keys(found))
 }
 
 // answers are the types of answers by the schemas that describe them. What they
@@ -346,4 +470,3 @@ func (c comparison) object(where string, of reflect.Type, schema described) {
 		}
 	}
 }
-
