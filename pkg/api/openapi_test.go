@@ -2,8 +2,10 @@ package api_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -91,6 +93,7 @@ func newTrial(t *testing.T, o apitest.Operation) *trial {
 	w.Register(d.token, "openai")
 	d.account = w.Upsert(d.token, "openai", "user_1", key).Text("id")
 	d.keyID = keyIDOf(w.Key(d.tenant, "read"))
+	w.Must(201, d.token, "POST", "/data-integrations", `{"provider":"mine","auth_methods":["api_key"],"custom_provider":{"name":"Mine"}}`)
 	return d
 }
 
@@ -107,7 +110,7 @@ func (d *trial) nowhere(path string) string {
 
 // ask sends a request to the operation; "" are its own path and example. That
 // the answer is as described the world itself sees to.
-func (d *trial) ask(token, path, body string) {
+func (d *trial) ask(token, path, body string) boottest.Answer {
 	if path == "" {
 		path = d.there(d.Path)
 	}
@@ -116,6 +119,7 @@ func (d *trial) ask(token, path, body string) {
 	}
 	got := d.Do(token, d.Method, path, body)
 	d.seen[answered(got.Status, got.Code())] = true
+	return got
 }
 
 func answered(status int, code string) string {
@@ -194,4 +198,57 @@ func TestEveryAnswerThatIsDescribedHappens(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestLimitsThatAreDescribedAreThoseOfTheHandlers(t *testing.T) {
+	served, err := apitest.Served()
+	if err != nil {
+		t.Fatal(err)
+	}
+	checked := 0
+	for _, o := range served.Operations() {
+		longest, err := served.Longest(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, most := range longest {
+			checked++
+			d := newTrial(t, o)
+			path := d.there(strings.Replace(o.Path, "/keyvend/integrations/{slug}", "/keyvend/integrations/mine", 1)) // one that can be defined
+			with := func(length int) boottest.Answer {
+				return d.ask(d.token, path, changed(t, o.Example, name, strings.Repeat("x", length)))
+			}
+			if got := with(most + 1); got.Status != http.StatusUnprocessableEntity || got.Code() != "unprocessable_entity" {
+				t.Errorf("%v takes %d characters for %s, and %s says at most %d: %d %s", o, most+1, name, apitest.File, most, got.Status, got.Body)
+			}
+			if got := with(most); got.Status >= 300 && got.Code() != "auth_method_mismatch" {
+				t.Errorf("%v does not take the %d characters for %s that %s says: %d %s", o, most, name, apitest.File, got.Status, got.Body)
+			}
+		}
+	}
+	if checked < 20 {
+		t.Errorf("only %d limits were looked at", checked)
+	}
+	d := newTrial(t, apitest.Operation{})
+	for target, status := range map[string]int{
+		"/data-integrations?limit=0": 422, "/data-integrations?limit=1": 200, "/data-integrations?limit=100": 200, "/data-integrations?limit=101": 422,
+		"/keyvend/accounts?user_id=" + strings.Repeat("x", 128): 200, "/keyvend/accounts?user_id=" + strings.Repeat("x", 129): 422,
+	} {
+		d.Must(status, d.token, "GET", target, "")
+	}
+}
+
+// changed is a body with another value for one of its fields.
+func changed(t *testing.T, body []byte, name, value string) string {
+	t.Helper()
+	var object map[string]any
+	if err := json.Unmarshal(body, &object); err != nil {
+		t.Fatal(err)
+	}
+	object[name] = value
+	text, err := json.Marshal(object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }

@@ -185,6 +185,31 @@ func (d *Description) codes(path, method, status string) (codes []string) {
 	return codes
 }
 
+// Longest is how many characters the texts of an operation's body may have, by
+// name: of those texts that may be a run of x.
+func (d *Description) Longest(o Operation) (map[string]int, error) {
+	longest := map[string]int{}
+	schema, at := d.at("paths", o.Path, strings.ToLower(o.Method), "requestBody", "content", mediaType, "schema")
+	for name := range schema.in("properties") {
+		property, where := d.at(slices.Concat(at, []string{"properties", name})...)
+		if property["oneOf"] != nil { // it may be null as well
+			property, where = d.at(slices.Concat(where, []string{"oneOf", "0"})...)
+		}
+		most, err := strconv.Atoi(fmt.Sprint(property["maxLength"]))
+		if err != nil {
+			continue
+		}
+		compiled, err := d.schema(asItIs, where)
+		if err != nil {
+			return nil, err
+		}
+		if compiled.Validate(strings.Repeat("x", most)) == nil {
+			longest[name] = most
+		}
+	}
+	return longest, nil
+}
+
 // Exchange is a request and its answer.
 type Exchange struct {
 	Method string
