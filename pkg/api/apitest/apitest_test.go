@@ -3,11 +3,11 @@ package apitest
 import (
 	"bytes"
 	_ "embed"
+	"fmt"
 	"net/http"
 	"os"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -56,24 +56,23 @@ func TestTheDescriptionIsAnOpenAPIDocument(t *testing.T) {
 
 func TestEveryComponentIsThereCompilesAndIsUsed(t *testing.T) {
 	d := served(t)
-	used := map[string]bool{}
+	missing := map[string]bool{}
 	for _, match := range regexp.MustCompile(`"\$ref": "#/components/([^"]+)"`).FindAllSubmatch(d.text, -1) {
-		used[string(match[1])] = true
+		missing[string(match[1])] = true
 	}
-	for kind, all := range d.root.in("components") {
-		for name := range all.(map[string]any) {
-			if kind != "securitySchemes" && !used[kind+"/"+name] {
+	for _, kind := range []string{"headers", "parameters", "responses", "schemas"} {
+		all := d.in("components", kind)
+		for _, name := range all.names() {
+			if !missing[kind+"/"+name] {
 				t.Errorf("%s/%s is used by nothing", kind, name)
 			}
-			delete(used, kind+"/"+name)
-			for _, form := range []string{asItIs, closed} {
-				if _, err := d.schema(form, []string{"components", "schemas", name}); kind == "schemas" && err != nil {
-					t.Error(err)
-				}
+			delete(missing, kind+"/"+name)
+			if _, err := all.in(name).schema(closed); kind == "schemas" && err != nil {
+				t.Error(err)
 			}
 		}
 	}
-	for name := range used {
+	for name := range missing {
 		t.Errorf("%s is not there", name)
 	}
 }
@@ -81,32 +80,26 @@ func TestEveryComponentIsThereCompilesAndIsUsed(t *testing.T) {
 func TestOperationsHaveTheirOwnIDsTagsAndPathParameters(t *testing.T) {
 	d := served(t)
 	ids, tags := map[string]bool{}, map[string]bool{}
-	for i := range d.root.list("tags") {
-		tag, _ := d.at("tags", strconv.Itoa(i))
-		tags[tag.text("name")] = true
+	for _, i := range d.in("tags").names() {
+		tags[d.in("tags", i).text("name")] = true
 	}
 	for _, o := range d.Operations() {
-		described := d.root.in("paths", o.Path, strings.ToLower(o.Method))
-		if id := described.text("operationId"); ids[id] {
+		id, tag := o.part.text("operationId"), fmt.Sprint(o.part.in("tags", "0").value)
+		if ids[id] {
 			t.Errorf("%v: the operationId %s is another's", o, id)
-		} else {
-			ids[id] = true
 		}
-		if tag, _ := described["tags"].([]any)[0].(string); !tags[tag] {
+		ids[id] = true
+		if !tags[tag] {
 			t.Errorf(`%v: the tag %s is not in "tags"`, o, tag)
 		}
-		var named, variables []string
-		for i := range d.root.list("paths", o.Path, "parameters") {
-			if parameter, _ := d.at("paths", o.Path, "parameters", strconv.Itoa(i)); parameter.text("in") == "path" {
+		var named []string
+		shared := d.in("paths", o.Path, "parameters")
+		for _, i := range shared.names() {
+			if parameter := shared.in(i); parameter.text("in") == "path" {
 				named = append(named, "{"+parameter.text("name")+"}")
 			}
 		}
-		for _, segment := range strings.Split(o.Path, "/") {
-			if strings.HasPrefix(segment, "{") {
-				variables = append(variables, segment)
-			}
-		}
-		if !slices.Equal(named, variables) {
+		if variables := regexp.MustCompile(`{\w+}`).FindAllString(o.Path, -1); !slices.Equal(named, variables) {
 			t.Errorf("%v: its path has the parameters %v: describe them in this order beside its methods; there are %v", o, variables, named)
 		}
 	}
@@ -118,14 +111,14 @@ func TestExamplesAreAsTheirSchemasSay(t *testing.T) {
 		if o.Example == nil {
 			continue
 		}
-		if err := d.valid(closed, o.Example, "the example of "+o.String(), "paths", o.Path, strings.ToLower(o.Method), "requestBody", "content", mediaType, "schema"); err != nil {
+		if err := o.body().in("schema").holds(closed, o.Example, "the example of "+o.String()); err != nil {
 			t.Error(err)
 		}
 	}
-	for name := range d.root.in("components", "parameters") {
-		parameter, at := d.at("components", "parameters", name)
-		if example, ok := parameter["example"].(string); ok {
-			if err := d.parameter(example, "the example of "+name, at); err != nil {
+	for _, name := range d.in("components", "parameters").names() {
+		parameter := d.in("components", "parameters", name)
+		if example := parameter.text("example"); example != "" {
+			if err := parameter.in("schema").holdsText(example, "the example of "+name); err != nil {
 				t.Error(err)
 			}
 		}
