@@ -151,6 +151,9 @@ func (a answer) inspect() {
 	if got := a.header.Get("Cache-Control"); got != "no-store" {
 		a.t.Errorf("%v: Cache-Control is %q", a, got)
 	}
+	if a.asked.method != http.MethodHead {
+		asDescribed(a)
+	}
 	if a.status == http.StatusNoContent || a.asked.method == http.MethodHead {
 		if len(a.body) > 0 {
 			a.t.Errorf("%v: has a body: %s", a, a.body)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"regexp"
 	"slices"
@@ -16,6 +17,8 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"gopkg.in/yaml.v3"
+
+	"keyvend/pkg/api/apitest"
 )
 
 //go:embed contract/pipes-openapi.yaml
@@ -158,6 +161,25 @@ func conforms(a answer) {
 		var value any
 		_ = json.Unmarshal(a.body, &value)
 		complete(a, "", value)
+	}
+}
+
+// asDescribed holds an answer against what keyvend says of itself.
+func asDescribed(a answer) {
+	a.t.Helper()
+	served, err := apitest.Served()
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	body, err := io.ReadAll(reader(a.asked.body))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	if err := served.Check(apitest.Exchange{
+		Method: a.asked.method, Target: a.asked.path, Body: body,
+		Status: a.status, Header: a.header, Answer: a.body,
+	}); err != nil {
+		a.t.Error(err)
 	}
 }
 

@@ -3,6 +3,8 @@ package e2e
 import (
 	"slices"
 	"testing"
+
+	"keyvend/pkg/api/apitest"
 )
 
 // flow is what keyvend is for, from the first call to the last.
@@ -12,6 +14,7 @@ func flow() []guarantee {
 		{"an_integration_can_come_with_its_first_key", firstKeyInline},
 		{"the_catalog_can_be_read", catalogIsThere},
 		{"lists_come_in_pages", pages},
+		{"the_api_describes_itself_to_anyone", description},
 	}
 }
 
@@ -180,5 +183,12 @@ func pages(t *testing.T, k *target) {
 	expect("?order=asc&limit=2&after="+ids[2], pick(3, 4), ids[3], nil)
 	if a := shop.do("GET", dataProviders("nobody", ""), nil).is(200); len(a.rows()) != 4 || a.field("list_metadata") == nil {
 		t.Errorf("data_providers: %s", a.body)
+	}
+}
+
+func description(t *testing.T, k *target) {
+	a := client{t: t, target: k}.do("GET", "/openapi.json", nil).is(200)
+	if string(a.body) != string(file(t, "../../"+apitest.File)) {
+		t.Errorf("%v: %d bytes that are not the description's", a, len(a.body))
 	}
 }

@@ -29,7 +29,12 @@ type wireAPIKey struct {
 	CreatedAt string         `json:"created_at"`
 	ExpiresAt *string        `json:"expires_at"`
 	RevokedAt *string        `json:"revoked_at"`
-	Token     string         `json:"token,omitempty"` // told once, when issued
+}
+
+// wireIssuedKey tells the token: once, when the key is issued.
+type wireIssuedKey struct {
+	wireAPIKey
+	Token string `json:"token"`
 }
 
 func apiKeyOnWire(k *apikey.Key) wireAPIKey {
@@ -57,9 +62,7 @@ func (h tenantKeys) issue(ctx context.Context, v *vault.Visit, in *issueBody) (a
 	if err != nil {
 		return answer{}, err
 	}
-	shown := apiKeyOnWire(key)
-	shown.Token = string(token.Reveal())
-	return answer{http.StatusCreated, shown}, nil
+	return answer{http.StatusCreated, wireIssuedKey{apiKeyOnWire(key), string(token.Reveal())}}, nil
 }
 
 func (h tenantKeys) revoke(ctx context.Context, v *vault.Visit, in *apiKeyPath) (answer, error) {

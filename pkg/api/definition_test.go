@@ -304,7 +304,7 @@ func TestConfigHasAtMostTwoKiBHoweverItComes(t *testing.T) {
 	a := newCustom(t)
 	var fields, values []string
 	for i := range 10 {
-		fields = append(fields, fmt.Sprintf(`{"field":"f%d","label":"F","description":"F.","example":"a","shapes":[{"parts":[{"alphabet":"visible"}]}]}`, i))
+		fields = append(fields, fmt.Sprintf(`{"field":"f%d","label":"F","description":"F.","required":false,"example":"a","shapes":[{"parts":[{"alphabet":"visible"}]}]}`, i))
 		values = append(values, fmt.Sprintf(`"f%d":"%s"`, i, strings.Repeat("x", 250)))
 	}
 	a.define(`{"config_fields":[` + strings.Join(fields, ",") + `]}`)

@@ -89,9 +89,8 @@ func moment(q url.Values, field string) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
 	}
-	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05", time.DateOnly} {
-		t, err := time.Parse(layout, text)
-		if t = t.UTC(); err == nil && t.Year() >= 1970 && t.Year() <= 9999 {
+	for _, missing := range []string{"", "Z", "T00:00:00Z"} {
+		if t, ok := parseTime(text + missing); ok {
 			return t, nil
 		}
 	}

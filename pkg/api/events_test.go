@@ -10,9 +10,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oklog/ulid/v2"
+
 	"keyvend/pkg/account"
 	"keyvend/pkg/boot/boottest"
 	events "keyvend/pkg/event" // one of this package has that name
+	"keyvend/pkg/ident"
 	"keyvend/pkg/vault"
 )
 
@@ -33,8 +36,10 @@ func newHistory(t *testing.T) *history {
 // happened stores an event of that name, age ago, and returns its id.
 func (h *history) happened(name events.Name, organization string, age time.Duration) string {
 	h.t.Helper()
+	var id ulid.ULID
+	_ = id.SetTime(ulid.Timestamp(h.Clock.Now().Add(-age))) // in range
 	a := &account.Account{
-		ID: h.Clock.Now().String() + fmt.Sprint(age), IntegrationID: "data_integration_1", Slug: "openai",
+		ID: ident.AccountPrefix + id.String(), IntegrationID: ident.IntegrationPrefix + "01ARZ3NDEKTSV4RRFFQ69G5FAV", Slug: "openai",
 		Owner: account.User("u", organization), State: account.Connected,
 	}
 	e := events.Note(name, a, h.Clock.Now().Add(-age), events.System(), "")
@@ -221,7 +226,8 @@ func TestWhatAsksForEventsWronglyIs422(t *testing.T) {
 	for query, field := range map[string]string{
 		"range_start=yesterday": "range_start", "range_end=2026-13-01": "range_end", "range_start=1700000000": "range_start",
 		"range_start=2026-03-01T12:00:00+02:00": "range_start", // the plus sign is a space
-		"limit=0":                               "limit", "limit=101": "limit", "limit=x": "limit", "order=up": "order",
+		"range_start=2026-03-01T9:00:00Z":       "range_start", "range_end=2026-03-01T9:00:00": "range_end", "range_end=2026-03-01T12:00:00,5": "range_end",
+		"limit=0": "limit", "limit=101": "limit", "limit=x": "limit", "order=up": "order",
 		"after=event_1": "after", "before=data_installation_01KJMBRG2V0000000000000001": "before",
 		"after=" + events.Floor(h.Clock.Now()) + "&before=" + events.Floor(h.Clock.Now()): "before",
 		"organization_id=": "organization_id", "organization_id=a%20b": "organization_id", "organization_id=a%25%32": "organization_id",

@@ -80,12 +80,11 @@ func checkMap(field string, values map[string]string, most int) error {
 	return nil
 }
 
-// putKey is PUT and POST /data-integrations/{slug}/api-key.
+// putKey is PUT /data-integrations/{slug}/api-key.
 type putKey struct {
 	keyBody
 	ConnectionOwner    string `json:"connection_owner"`
 	ConnectedAccountID string `json:"connected_account_id"`
-	ConnectionIntent   string `json:"connection_intent"`
 
 	upserted vault.Upsert
 }
@@ -94,6 +93,11 @@ func (in *putKey) decode(r *request) (target vault.Target, err error) {
 	if err := r.body(in); err != nil {
 		return target, err
 	}
+	return in.check(r)
+}
+
+// check is decode once the body was read.
+func (in *putKey) check(r *request) (target vault.Target, err error) {
 	if err := userOwned(in.ConnectionOwner); err != nil {
 		return target, err
 	}
@@ -107,10 +111,16 @@ func (in *putKey) decode(r *request) (target vault.Target, err error) {
 }
 
 // addKey is POST on the same path, whose intent may be "add".
-type addKey struct{ putKey }
+type addKey struct {
+	putKey
+	ConnectionIntent string `json:"connection_intent"`
+}
 
 func (in *addKey) decode(r *request) (vault.Target, error) {
-	target, err := in.putKey.decode(r)
+	if err := r.body(in); err != nil {
+		return vault.Target{}, err
+	}
+	target, err := in.check(r)
 	if err != nil {
 		return target, err
 	}
@@ -152,9 +162,22 @@ func (in *ownerBody) target() (target vault.Target, err error) {
 }
 
 // ownerPath names whose account is meant in the path and the query.
-type ownerPath struct{}
+type ownerPath struct{ owner ownerOnly }
 
-func (in *ownerPath) decode(r *request) (target vault.Target, err error) {
+func (in *ownerPath) decode(r *request) (vault.Target, error) {
+	target, err := in.owner.decode(r)
+	if err != nil {
+		return target, err
+	}
+	q, err := r.query()
+	target.Slug, target.AccountID = r.slug(), q.Get("connected_account_id")
+	return target, err
+}
+
+// ownerOnly names whose accounts are meant in the path and the query.
+type ownerOnly struct{}
+
+func (*ownerOnly) decode(r *request) (target vault.Target, err error) {
 	q, err := r.query()
 	if err != nil {
 		return target, err
@@ -162,7 +185,6 @@ func (in *ownerPath) decode(r *request) (target vault.Target, err error) {
 	if err := userOwned(q.Get("connection_owner")); err != nil {
 		return target, err
 	}
-	target.Slug, target.AccountID = r.slug(), q.Get("connected_account_id")
 	var organization *string
 	if q.Has("organization_id") {
 		sent := q.Get("organization_id")

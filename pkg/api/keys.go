@@ -58,7 +58,7 @@ func (k keys) get(_ context.Context, v *vault.Visit, _ *ownerPath) (answer, erro
 	return ok(accountOnWire(a)), nil
 }
 
-func (k keys) providers(ctx context.Context, v *vault.Visit, _ *ownerPath) (answer, error) {
+func (k keys) providers(ctx context.Context, v *vault.Visit, _ *ownerOnly) (answer, error) {
 	rows, err := k.accounts.Providers(ctx, v)
 	if err != nil {
 		return answer{}, err

@@ -170,12 +170,21 @@ func timestamp(field string, text *string) (time.Time, error) {
 	if text == nil || *text == "" {
 		return time.Time{}, nil
 	}
-	t, err := time.Parse(time.RFC3339, *text)
-	t = t.UTC().Truncate(time.Millisecond)
-	if err != nil || t.Year() < 1970 || t.Year() > 9999 { // what JSON can hold, in UTC
+	t, ok := parseTime(*text)
+	if !ok {
 		return time.Time{}, invalid(field, "invalid_timestamp", field+" is not a time like 2026-01-31T12:00:00Z.")
 	}
-	return t, nil
+	return t.Truncate(time.Millisecond), nil
+}
+
+// parseTime reads a time as RFC 3339 has it and JSON can hold it.
+func parseTime(text string) (time.Time, bool) {
+	t, err := time.Parse(time.RFC3339, text)
+	// It also takes hours of one digit, a comma for the point, and zones of a day.
+	_, zone := t.Zone()
+	strict := strings.HasPrefix(text, t.Format("2006-01-02T15:04:05")) && !strings.Contains(text, ",") && zone > -86400 && zone < 86400
+	t = t.UTC()
+	return t, err == nil && strict && t.Year() >= 1970 && t.Year() <= 9999
 }
 
 // query reads the parameters of the query. One that cannot be read, or stands

@@ -19,7 +19,9 @@ type Route struct {
 }
 
 // handler answers one request that has the route's path and method.
-type handler func(s *Server, scope apikey.Scope, w http.ResponseWriter, r *request)
+type handler interface {
+	serve(s *Server, scope apikey.Scope, w http.ResponseWriter, r *request)
+}
 
 // router finds routes by path. It is not http.ServeMux, because that answers
 // odd paths with redirects, on which a client may send its request again, and

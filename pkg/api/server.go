@@ -59,7 +59,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	route.handler(s, route.Scope, w, &request{Request: r, values: values})
+	route.handler.serve(s, route.Scope, w, &request{Request: r, values: values})
 }
 
 // Join serves what several servers do as one.
@@ -75,13 +75,22 @@ func Join(servers ...*Server) http.Handler {
 	})
 }
 
+// functions are all routes by the function that serves them.
+func functions() map[string][]Route {
+	return map[string][]Route{
+		"providers": slices.Concat(Providers(nil, nil, nil, nil), Events(nil), Usage(nil)),
+		"keys":      Keys(nil, nil, nil, nil, nil),
+		"vend":      Vend(nil, nil),
+	}
+}
+
 // Routes lists the path of every route by the function that serves it.
 func Routes() map[string][]string {
-	return map[string][]string{
-		"providers": paths(slices.Concat(Providers(nil, nil, nil, nil), Events(nil), Usage(nil))),
-		"keys":      paths(Keys(nil, nil, nil, nil, nil)),
-		"vend":      paths(Vend(nil, nil)),
+	all := map[string][]string{}
+	for name, routes := range functions() {
+		all[name] = paths(routes)
 	}
+	return all
 }
 
 // answer is a status and a body; nil is no body.
@@ -98,38 +107,52 @@ type input interface {
 	decode(r *request) (vault.Target, error)
 }
 
-// handle makes a handler of one operation: read, admit, do, answer. Who is not
-// admitted learns nothing of what was wrong with his request.
+// operation is the handler of what an API key is needed for.
+type operation[T any, P interface {
+	*T
+	input
+}] func(context.Context, *vault.Visit, P) (answer, error)
+
+// handle makes a handler of what do does.
 func handle[T any, P interface {
 	*T
 	input
 }](do func(context.Context, *vault.Visit, P) (answer, error)) handler {
-	return func(s *Server, scope apikey.Scope, w http.ResponseWriter, r *request) {
-		token, err := s.caller(r)
-		if err != nil {
-			s.fail(w, r.Request, err)
-			return
-		}
-		in := P(new(T))
-		target, wrong := in.decode(r)
-		if wrong != nil {
-			target = vault.Target{}
-		}
-		visit, err := s.gate.Admit(r.Context(), token, scope, target)
-		if err == nil && wrong != nil {
-			err = s.gate.Refuse(r.Context(), visit, wrong)
-		}
-		var a answer
-		if err == nil {
-			a, err = do(r.Context(), visit, in)
-		}
-		if err != nil {
-			s.fail(w, r.Request, err)
-			return
-		}
-		s.reply(w, r.Request, a)
-	}
+	return operation[T, P](do)
 }
+
+// serve reads, admits, does, answers. Who is not admitted learns nothing of what
+// was wrong with his request.
+func (do operation[T, P]) serve(s *Server, scope apikey.Scope, w http.ResponseWriter, r *request) {
+	token, err := s.caller(r)
+	if err != nil {
+		s.fail(w, r.Request, err)
+		return
+	}
+	in := P(new(T))
+	target, wrong := in.decode(r)
+	if wrong != nil {
+		target = vault.Target{}
+	}
+	visit, err := s.gate.Admit(r.Context(), token, scope, target)
+	if err == nil && wrong != nil {
+		err = s.gate.Refuse(r.Context(), visit, wrong)
+	}
+	var a answer
+	if err == nil {
+		a, err = do(r.Context(), visit, in)
+	}
+	if err != nil {
+		s.fail(w, r.Request, err)
+		return
+	}
+	s.reply(w, r.Request, a)
+}
+
+// open is the handler of what anyone may ask.
+type open func(s *Server, w http.ResponseWriter, r *request)
+
+func (do open) serve(s *Server, _ apikey.Scope, w http.ResponseWriter, r *request) { do(s, w, r) }
 
 // caller is the API key that a request brings, before anything is read. A
 // stranger whose address has brought about too many refusals has to wait; who
@@ -231,7 +254,12 @@ func (s *Server) reply(w http.ResponseWriter, r *http.Request, a answer) {
 		s.log.ErrorContext(r.Context(), "an answer does not encode", "request_id", audit.RequestID(r.Context()), "error", err)
 		a.status, text = http.StatusInternalServerError, []byte(`{"message":"Something went wrong on our side."}`)
 	}
+	write(w, a.status, text)
+}
+
+// write answers with a text that is JSON already.
+func write(w http.ResponseWriter, status int, text []byte) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	w.WriteHeader(a.status)
+	w.WriteHeader(status)
 	_, _ = w.Write(text) // the client is gone: nobody is left to be told
 }

@@ -4,7 +4,8 @@
 //
 // Every secret in a test begins with Canary. When the test ends, the world
 // fails it if a canary or an API key was seen anywhere but in the answer to a
-// vend: in another answer, in the log, in an audit line, in the table.
+// vend: in another answer, in the log, in an audit line, in the table. It also
+// fails the test if an answer is not as keyvend describes itself.
 package boottest
 
 import (
@@ -12,6 +13,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -20,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"keyvend/pkg/api/apitest"
 	"keyvend/pkg/audit"
 	"keyvend/pkg/boot"
 	"keyvend/pkg/ident"
@@ -188,14 +191,31 @@ func (w *World) DoContext(ctx context.Context, token, method, path, body string,
 // Send sends a request as it is.
 func (w *World) Send(r *http.Request) Answer {
 	w.t.Helper()
-	recorder := httptest.NewRecorder()
+	recorder, body := httptest.NewRecorder(), &bytes.Buffer{}
+	r.Body = io.NopCloser(io.TeeReader(r.Body, body))
 	w.Handler.ServeHTTP(recorder, r)
 	a := Answer{recorder.Code, recorder.Header(), recorder.Body.String()}
+	w.described(r, body.Bytes(), a)
 	vended := a.Status == http.StatusOK && (strings.HasSuffix(r.URL.Path, "/credentials") || r.URL.Path == "/keyvend/vend")
 	if strings.Contains(a.Body+fmt.Sprint(a.Header), Canary) && !vended {
 		w.t.Errorf("%s %s: the answer tells a secret: %d %s", r.Method, r.URL.Path, a.Status, a.Body)
 	}
 	return a
+}
+
+// described fails the test if an exchange is not as the API describes itself.
+func (w *World) described(r *http.Request, body []byte, a Answer) {
+	w.t.Helper()
+	description, err := apitest.Served()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := description.Check(apitest.Exchange{
+		Method: r.Method, Target: r.URL.RequestURI(), Body: body,
+		Status: a.Status, Header: a.Header, Answer: []byte(a.Body),
+	}); err != nil {
+		w.t.Error(err)
+	}
 }
 
 // Must is Do for a request that has to be answered with status.
