@@ -189,11 +189,13 @@ emulators() {
 import boto3, sys
 at = {"region_name": sys.argv[1], "endpoint_url": sys.argv[2]}
 boto3.client("events", **at).create_event_bus(Name="keyvend")
-boto3.client("sqs", **at).create_queue(QueueName="keyvend-aside")' $region "http://$here:$kms" || fail "no event bus or queue"
+for name in ("keyvend-aside", "keyvend-checks"):
+    boto3.client("sqs", **at).create_queue(QueueName=name)' $region "http://$here:$kms" || fail "no event bus or queue"
 
 	jq -n --arg table $table --arg key "$key" --arg ddb "http://$there:$ddb" --arg kms "http://$there:$kms" '{Parameters: {
 		KEYVEND_TABLE: $table, KEYVEND_KMS_KEY: $key, KEYVEND_ENVIRONMENT: "samlocal", KEYVEND_KEY_CACHE_SECONDS: "300",
 		KEYVEND_EVENT_BUS: "keyvend", KEYVEND_ASIDE_QUEUE: "\($kms)/123456789012/keyvend-aside",
+		KEYVEND_CHECK_QUEUE: "\($kms)/123456789012/keyvend-checks",
 		AWS_ENDPOINT_URL_DYNAMODB: $ddb, AWS_ENDPOINT_URL_KMS: $kms,
 		AWS_ENDPOINT_URL_EVENTBRIDGE: $kms, AWS_ENDPOINT_URL_SQS: $kms}}' >"$work/env.json"
 }
@@ -316,8 +318,22 @@ jq '.Records[0].dynamodb.NewImage.doc.S = "{}"' events/outbox.json >"$work/poiso
 invoke outbox "$work/poison.event"
 expect "sets aside what it cannot read" '.batchItemFailures == []'
 
+# Nobody is asked: a provider that has no check is found to have none.
+request providers "$authorized"' | .body = $body' --arg token "$token" --arg body \
+	'{"provider":"acme","enabled":true,"auth_methods":["api_key"],"custom_provider":{"name":"Acme"}}'
+expect "registers a provider" '.statusCode == 201'
+request keys "$authorized"' | .rawPath = "/data-integrations/acme/api-key"' --arg token "$token"
+expect "stores another key" '.statusCode == 200'
+account=$(jq -r '.body | fromjson | .id' "$answer")
+request health '.Records[0].body |= (fromjson | .tenant = $tenant | .slug = "acme" | .user_id = $user | tojson)' \
+	--arg tenant "$tenant" --arg user "$(jq -r '.body | fromjson | .user_id' events/keys.json)"
+expect "looks at a key" '.batchItemFailures == []'
+request keys "$authorized"' | .requestContext.http.method = "GET" | .rawPath = $path | del(.body)' \
+	--arg token "$token" --arg path "/keyvend/accounts/$account/history"
+expect "knows what was found" '.statusCode == 200 and (.body | fromjson | .data[0].reason == "no_check")'
+
 request sweep .
-expect "sweeps" true
+expect "sweeps" '.checks.leased == 0'
 
 # Whatever else the template has at least starts and takes its payload.
 for main in functions/*/main.go; do
