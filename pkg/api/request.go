@@ -181,8 +181,9 @@ func timestamp(field string, text *string) (time.Time, error) {
 func parseTime(text string) (time.Time, bool) {
 	t, err := time.Parse(time.RFC3339, text)
 	// It also takes hours of one digit, a comma for the point, and zones of a day.
+	const day = 24 * 60 * 60
 	_, zone := t.Zone()
-	strict := strings.HasPrefix(text, t.Format("2006-01-02T15:04:05")) && !strings.Contains(text, ",") && zone > -86400 && zone < 86400
+	strict := strings.HasPrefix(text, t.Format("2006-01-02T15:04:05")) && !strings.Contains(text, ",") && -day < zone && zone < day
 	t = t.UTC()
 	return t, err == nil && strict && t.Year() >= 1970 && t.Year() <= 9999
 }
