@@ -47,12 +47,15 @@ type Checker struct {
 // about what is gone do nothing. An error means that it has to come again.
 func (c *Checker) Check(ctx context.Context, r CheckRequest) error {
 	v, err := c.visit(ctx, r)
-	if v == nil || err != nil {
+	if err != nil {
 		return err
 	}
 	a := living(v, v.Integration)
-	if a == nil || a.Damaged {
+	if a == nil || v.View.Tenant == nil || v.View.Tenant.Status != tenant.Active {
 		return c.forget(ctx, v)
+	}
+	if v.Unlocked, err = c.Keys.Unlock(ctx, v.View.Tenant); err != nil {
+		return sealFault(err)
 	}
 	if c.outdated(v, a, r) {
 		return nil
@@ -72,29 +75,23 @@ func (c *Checker) Check(ctx context.Context, r CheckRequest) error {
 	return c.record(ctx, v, a, finding, r)
 }
 
-// visit reads what the request is about; nil when there is no such tenant any
-// more.
+// visit reads what the request is about.
 func (c *Checker) visit(ctx context.Context, r CheckRequest) (*Visit, error) {
 	target := Target{Tenant: r.Tenant, Slug: r.Slug, User: r.User, Organization: r.Organization, WithCheck: true}
 	view, err := c.Store.Load(ctx, target)
 	if err != nil {
 		return nil, err
 	}
-	if view.Tenant == nil || view.Tenant.Status != tenant.Active {
-		return nil, nil
-	}
-	if view.Damaged != nil {
-		return nil, view.Damaged
-	}
-	keys, err := c.Keys.Unlock(ctx, view.Tenant)
-	if err != nil {
-		return nil, sealFault(err)
-	}
-	return &Visit{Target: target, View: view, Unlocked: keys}, nil
+	return &Visit{Target: target, View: view}, view.Damaged
 }
 
-// forget deletes the check of an account that is gone.
+// forget deletes the check of an account that is gone, or whose row cannot be
+// read: its user has to store the key anew.
 func (c *Checker) forget(ctx context.Context, v *Visit) error {
+	if v.Account != nil && v.Account.Damaged {
+		c.Log.ErrorContext(ctx, "the row of an account cannot be read", "alarm", "poison",
+			"tenant", v.Target.Tenant, "account_id", v.Account.ID, "slug", v.Slug, "revision", v.Account.Revision)
+	}
 	if v.View.Check == nil {
 		return nil
 	}

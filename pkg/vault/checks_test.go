@@ -402,6 +402,31 @@ func TestF31_ACheckThatNeverComesToAFindingIsSetAside(t *testing.T) {
 	}
 }
 
+func TestF31_AnAccountThatCannotBeReadIsSetAside(t *testing.T) {
+	c := newClinic(t)
+	c.connect("anna")
+	bob := c.connect("bob")
+	c.Edit(table.Key{PK: "U#" + c.tenant + "#anna", SK: "ACCOUNT#acme#"}, func(r boottest.Row) { r["secrets"] = "none" })
+	c.rounds(5)
+	if alarms := c.Log.Alarms(); !slices.Equal(alarms, []string{"poison"}) {
+		t.Errorf("alarms %v", alarms)
+	}
+	if n := c.checks(); n != 1 {
+		t.Errorf("%d checks are left, want bob's", n)
+	}
+	c.expect(bob, "connected", "valid", "works")
+}
+
+func TestTheChecksOfAShreddedTenantGo(t *testing.T) {
+	c := newClinic(t)
+	c.connect("anna")
+	c.Edit(table.Key{PK: "T#" + c.tenant, SK: "TENANT"}, func(r boottest.Row) { r["status"] = "shredded" })
+	c.rounds(3)
+	if n, asked := c.checks(), c.Providers.Asked(); n != 0 || len(asked) != 0 {
+		t.Errorf("%d checks are left, asked %v", n, asked)
+	}
+}
+
 // corrupt flips a bit of a user's sealed secret.
 func corrupt(t *testing.T, c *clinic, user string) {
 	t.Helper()
