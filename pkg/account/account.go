@@ -42,8 +42,8 @@ const (
 // StateReason says why an account is in its state.
 type StateReason string
 
-// Refused: keyvend found that the provider refuses the key. It takes that back
-// when the provider takes the key again.
+// Refused is that keyvend found that the provider refuses the key. It takes that
+// back when the provider takes the key again.
 const Refused StateReason = "refused"
 
 // Slot names a place for a secret in an account. Staged and previous ones come

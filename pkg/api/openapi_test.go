@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -13,6 +14,7 @@ import (
 
 	"keyvend/pkg/api/apitest"
 	"keyvend/pkg/boot/boottest"
+	"keyvend/pkg/health"
 	"keyvend/pkg/seal/sealtest"
 	"keyvend/pkg/table"
 	"keyvend/pkg/table/tabletest"
@@ -47,18 +49,52 @@ var provoked = map[string][]request{
 	"PUT /data-integrations/{slug}": {
 		{body: `{"custom_provider":{"name":"Mine"}}`},
 		{body: `{"credentials":{}}`},
+		{before: refusing, body: `{"api_key":` + badKey + `}`},
+		{before: verified, body: `{"api_key":` + badKey + `}`},
 	},
-	"PATCH /keyvend/integrations/{slug}":                                          {{body: `{"check_interval":"1m"}`}},
-	"POST /data-integrations/{slug}/api-key":                                      {{body: `{"user_id":"user_1","secret":"x","connection_intent":"add"}`}},
+	"PUT /data-integrations/{slug}/api-key": {
+		{before: refusing, body: badKey},
+		{before: verified, body: badKey},
+	},
+	"PATCH /keyvend/integrations/{slug}": {{body: `{"check_interval":"1m"}`}},
+	"POST /data-integrations/{slug}/api-key": {
+		{body: `{"user_id":"user_1","secret":"x","connection_intent":"add"}`},
+		{before: refusing, body: badKey},
+		{before: verified, body: badKey},
+	},
 	"PUT /user_management/users/{user_id}/connected_accounts/{slug}":              {{body: `{"state":"connected","access_token":"x"}`}},
 	"PATCH /keyvend/accounts/{account_id}":                                        {{body: `{"metadata":{"":"x"}}`}},
 	"GET /keyvend/accounts":                                                       {{path: "/keyvend/accounts?user_id=.."}},
 	"PUT /organizations/{organization_id}/data_integration_configurations/{slug}": {{body: `{"enabled":true,"scopes":[]}`}},
 	"PUT /keyvend/settings":                                                       {{body: `{"allowed_origins":["*"]}`}},
-	"POST /data-integrations/{slug}/credentials": {
-		{before: func(d *trial) { d.Must(200, d.token, "PUT", "/keyvend/freeze", `{"reason":"why"}`) }},
-		{before: func(d *trial) { d.Must(200, d.token, "PUT", "/data-integrations/openai", `{"enabled":false}`) }},
-	},
+	"GET /keyvend/integrations/{slug}/usage":                                      {{path: "/keyvend/integrations/openai/usage?hours=0"}},
+	"POST /data-integrations/{slug}/credentials":                                  {{before: stopped}, {before: switchedOff}},
+	"POST /keyvend/vend":                                                          {{before: stopped}, {before: switchedOff}, {body: `{"slug":"nothing","user_id":"user_1"}`}},
+	"POST /keyvend/reports":                                                       {{body: `{"slug":"nothing","user_id":"user_1","status":401}`}},
+}
+
+func stopped(d *trial) { d.Must(200, d.token, "PUT", "/keyvend/freeze", `{"reason":"why"}`) }
+
+func switchedOff(d *trial) {
+	d.Must(200, d.token, "PUT", "/data-integrations/openai", `{"enabled":false}`)
+}
+
+// badKey is one that a provider refuses.
+const badKey = `{"user_id":"user_1","secret":"sk-example-first-0001"}`
+
+// refusing has the provider asked about each key before it is stored, and refuse
+// them all.
+func refusing(d *trial) {
+	d.Must(200, d.token, "PATCH", "/keyvend/integrations/openai", `{"verify_on_save":"require"}`)
+	d.Providers.Say(http.StatusUnauthorized, `{"error":{"code":"invalid_api_key"}}`)
+}
+
+// verified has so many keys of the user verified that no more are.
+func verified(d *trial) {
+	refusing(d)
+	for range health.UserLimits[0].Most {
+		d.Do(d.token, "PUT", "/data-integrations/openai/api-key", badKey)
+	}
 }
 
 // trial is the world of one operation, and what the operation answered there.
@@ -118,9 +154,11 @@ func (d *trial) ask(token, path, body string) boottest.Answer {
 		body = string(d.Example)
 	}
 	got := d.Do(token, d.Method, path, body)
-	d.seen[answered(got.Status, got.Code())] = true
+	d.see(got)
 	return got
 }
+
+func (d *trial) see(got boottest.Answer) { d.seen[answered(got.Status, got.Code())] = true }
 
 func answered(status int, code string) string {
 	return strings.TrimSpace(fmt.Sprint(status, " ", code))
@@ -145,6 +183,20 @@ func (d *trial) refuse() {
 			r.before(d)
 		}
 		d.ask(d.token, r.path, r.body)
+	}
+	d.insist()
+}
+
+// insist asks from one address, without an API key, until that is not listened
+// to any more.
+func (d *trial) insist() {
+	if len(d.Answers) == 1 {
+		return // it asks for no API key
+	}
+	for range burst + 1 {
+		r := httptest.NewRequest(d.Method, d.there(d.Path), http.NoBody)
+		r.RemoteAddr = attacker
+		d.see(d.Send(r))
 	}
 }
 
@@ -212,6 +264,7 @@ func TestLimitsThatAreDescribedAreThoseOfTheHandlers(t *testing.T) {
 			t.Fatal(err)
 		}
 		delete(longest, "provider") // the catalog has none of such a name
+		delete(longest, "slug")     // nor is one registered
 		for name, most := range longest {
 			checked++
 			d := newTrial(t, o)

@@ -72,8 +72,10 @@ const (
 	apart      = 2 * time.Minute // between two refusals that count as two
 	reportHeld = time.Hour       // how long a report waits for the look that confirms it
 	recheck    = 5 * time.Minute // until the first look after one that found nothing
-	LookAgain  = 24 * time.Hour  // how long no check is left alone, so that a shorter interval is noticed
 	jitter     = 0.25            // of an interval, to either side
+	// LookAgain is how long no check is left alone, so that a shorter interval is
+	// noticed.
+	LookAgain = 24 * time.Hour
 	// Lease is how long a worker has to come to a finding; then the check is
 	// anybody's again.
 	Lease = 5 * time.Minute

@@ -13,7 +13,7 @@ import (
 // Verdict is what is known of a key: what an answer said of it, or Unknown.
 type Verdict = catalog.Verdict
 
-// Unknown: nobody could say. A provider's bad day is no bad key.
+// Unknown is that nobody could say. A provider's bad day is no bad key.
 const Unknown Verdict = "unknown"
 
 // Reason says what a verdict rests on.

@@ -533,9 +533,9 @@ func TestAReportAboutAProviderThatCannotBeAskedIsAnEventAndNoState(t *testing.T)
 		t.Errorf("%s", a.Body)
 	}
 	for range 3 {
+		c.Clock.Pass(time.Minute)
 		c.Must(http.StatusAccepted, c.token, "POST", "/keyvend/reports", `{"slug":"mute","user_id":"anna","status":401}`)
 		c.World.Check()
-		c.Clock.Pass(time.Minute)
 	}
 	told := c.expectTold(event.Connected, event.ReauthorizationNeeded)
 	if last := told[1].Data.Account; last.State != "connected" || last.Reason == nil || *last.Reason != "reported" {
@@ -693,11 +693,10 @@ func TestVerifyOnSave(t *testing.T) {
 			t.Errorf("ten minutes later: %s", a.Body)
 		}
 		c.define(`{"verify_on_save":"warn"}`)
-		asked := 0
 		for i := range 120 {
 			put(c, fmt.Sprint("user", i))
 		}
-		asked = len(c.Providers.Asked()) - 7
+		asked := len(c.Providers.Asked()) - 7
 		if asked != 99 {
 			t.Errorf("a tenant had %d keys verified within a minute, want 99 and the one before", asked)
 		}
