@@ -223,24 +223,36 @@ func sealed(v *Visit, in *integration.Integration, a *account.Account, up Upsert
 // again runs decide, and runs it anew on rows read anew when it lost a
 // compare-and-swap.
 func again(ctx context.Context, rows Reader, v *Visit, decide func(*Visit) error) error {
-	for try := 1; ; try++ {
-		err := decide(v)
-		if !errors.Is(err, ErrChanged) {
-			return err
+	lost := false
+	return insist(ctx, func() error {
+		if lost {
+			view, err := rows.Load(ctx, v.Target)
+			if err = errors.Join(err, view.Damaged); err != nil {
+				return err
+			}
+			fresh := *v
+			fresh.View = view
+			v = &fresh
 		}
-		if try == attempts {
+		lost = true
+		return decide(v)
+	})
+}
+
+// insist runs decide anew, after a pause, when it lost a compare-and-swap. Each
+// time it has to read what it decides on.
+func insist(ctx context.Context, decide func() error) error {
+	for try := 1; ; try++ {
+		err := decide()
+		switch {
+		case !errors.Is(err, ErrChanged):
+			return err
+		case try == attempts:
 			return errConcurrent.Because(err)
 		}
 		if err := pause(ctx, try); err != nil {
 			return err
 		}
-		view, err := rows.Load(ctx, v.Target)
-		if err = errors.Join(err, view.Damaged); err != nil {
-			return err
-		}
-		fresh := *v
-		fresh.View = view
-		v = &fresh
 	}
 }
 

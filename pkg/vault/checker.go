@@ -179,18 +179,15 @@ func (c *Checker) strain(ctx context.Context, in *integration.Integration, f hea
 		return
 	}
 	key := health.ProviderKey(in)
-	for try := 1; try <= attempts; try++ {
+	err := insist(ctx, func() error {
 		b, err := c.Store.Breaker(ctx, key)
 		if err == nil && b.Record(f) {
 			err = c.Store.SaveBreaker(ctx, key, &b)
 		}
-		if err == nil {
-			return
-		}
-		if !errors.Is(err, ErrChanged) {
-			c.Log.WarnContext(ctx, "a breaker was not told of a finding", "provider", key, "error", err)
-			return
-		}
+		return err
+	})
+	if err != nil {
+		c.Log.WarnContext(ctx, "a breaker was not told of a finding", "provider", key, "error", err)
 	}
 }
 

@@ -2,7 +2,6 @@ package vault
 
 import (
 	"context"
-	"errors"
 
 	"keyvend/pkg/account"
 	"keyvend/pkg/health"
@@ -29,18 +28,7 @@ type Enrolment struct {
 // Follow does what a commit means for the account's check. To follow it again,
 // or late, does no harm.
 func (e *Enrolment) Follow(ctx context.Context, commit Commit) error {
-	for try := 1; ; try++ {
-		err := e.follow(ctx, commit)
-		if !errors.Is(err, ErrChanged) {
-			return err
-		}
-		if try == attempts {
-			return errConcurrent.Because(err)
-		}
-		if err := pause(ctx, try); err != nil {
-			return err
-		}
-	}
+	return insist(ctx, func() error { return e.follow(ctx, commit) })
 }
 
 func (e *Enrolment) follow(ctx context.Context, commit Commit) error {

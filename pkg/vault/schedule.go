@@ -309,26 +309,16 @@ func (s *Schedule) reserve(ctx context.Context, l lane, members []*candidate) er
 }
 
 // takeSlots reserves n slots of a lane and returns the first.
-func takeSlots(ctx context.Context, rows PaceStore, clock ident.Clock, l lane, notBefore time.Time, n int) (time.Time, error) {
-	for try := 1; ; try++ {
+func takeSlots(ctx context.Context, rows PaceStore, clock ident.Clock, l lane, notBefore time.Time, n int) (first time.Time, err error) {
+	err = insist(ctx, func() error {
 		p, err := rows.Pace(ctx, l.provider, l.lane)
 		if err != nil {
-			return time.Time{}, err
+			return err
 		}
-		first := p.Reserve(clock.Now(), notBefore, n, l.gap())
-		err = rows.SavePace(ctx, l.provider, l.lane, &p)
-		switch {
-		case err == nil:
-			return first, nil
-		case !errors.Is(err, ErrChanged):
-			return time.Time{}, err
-		case try == attempts:
-			return time.Time{}, errConcurrent.Because(err)
-		}
-		if err := pause(ctx, try); err != nil {
-			return time.Time{}, err
-		}
-	}
+		first = p.Reserve(clock.Now(), notBefore, n, l.gap())
+		return rows.SavePace(ctx, l.provider, l.lane, &p)
+	})
+	return first, err
 }
 
 // lease leases checks and has them made. A lease whose message is lost ends, and

@@ -2,7 +2,6 @@ package vault
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"time"
 
@@ -77,30 +76,20 @@ func (f *Verifier) ask(ctx context.Context, in *integration.Integration, up *Ups
 
 // count counts a verification; when there were too many, it is how long to wait.
 func (f *Verifier) count(ctx context.Context, in *integration.Integration, user string) (wait time.Duration, err error) {
-	for try := 1; ; try++ {
+	err = insist(ctx, func() error {
 		byUser, byTenant, err := f.Store.Tallies(ctx, in, user)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		now := f.Clock.Now()
 		if wait = max(byUser.Full(now, health.UserLimits), byTenant.Full(now, health.TenantLimits)); wait > 0 {
-			return wait, nil
+			return nil
 		}
 		byUser.Add(now, health.UserLimits)
 		byTenant.Add(now, health.TenantLimits)
-		err = f.Store.SaveTallies(ctx, in, user, &byUser, &byTenant)
-		switch {
-		case err == nil:
-			return 0, nil
-		case !errors.Is(err, ErrChanged):
-			return 0, err
-		case try == attempts:
-			return 0, errConcurrent.Because(err)
-		}
-		if err := pause(ctx, try); err != nil {
-			return 0, err
-		}
-	}
+		return f.Store.SaveTallies(ctx, in, user, &byUser, &byTenant)
+	})
+	return wait, err
 }
 
 func errVerificationLimit(wait time.Duration) error {
