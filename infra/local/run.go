@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -24,8 +25,9 @@ type options struct {
 	log       *slog.Logger
 }
 
-// sweepEvery is how often removed integrations are tidied up after.
-const sweepEvery = 10 * time.Second
+// sweepEvery is how often removed integrations are tidied up after. A sweep that
+// finds no job costs nothing to speak of.
+const sweepEvery = 2 * time.Second
 
 // run serves until ctx ends.
 func run(ctx context.Context, o options, out io.Writer) error {
@@ -76,10 +78,10 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	}
 	defer desk.close()
 	ctx, stop := context.WithCancel(ctx)
-	followed := make(chan struct{})
-	go func() { defer close(followed); app.Follow(ctx) }()
-	defer func() { stop(); <-followed }() // before the table is closed
-	go sweepRegularly(ctx, app.App, o.log)
+	var behind sync.WaitGroup
+	behind.Go(func() { app.Follow(ctx) })
+	behind.Go(func() { sweepRegularly(ctx, app.App, o.log) })
+	defer func() { stop(); behind.Wait() }() // before the table is closed
 
 	base := baseURL(listener.Addr())
 	served := make(chan error, 1)
@@ -122,18 +124,19 @@ func listen(ctx context.Context, addr string) (net.Listener, error) {
 	return l, nil
 }
 
-// sweepRegularly does what the schedule does in AWS.
+// sweepRegularly does what the schedule does in AWS, and goes on at once with
+// what an earlier process left.
 func sweepRegularly(ctx context.Context, app *boot.App, log *slog.Logger) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
+		if _, err := app.Sweep(ctx, nil); err != nil && ctx.Err() == nil {
+			log.Error("sweep", "error", err)
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if _, err := app.Sweep(ctx, nil); err != nil && ctx.Err() == nil {
-				log.Error("sweep", "error", err)
-			}
 		}
 	}
 }
