@@ -281,7 +281,7 @@ func (s *session) killing(ctx context.Context) error {
 	var lefts []string
 	left, rate := s.accounts, s.rate*faster
 	for n := range s.kills {
-		wait := time.Duration(float64(left) / float64(s.kills-n+1) / rate * float64(time.Second))
+		wait := time.Duration(float64(left) / float64(s.kills-n+2) / rate * float64(time.Second))
 		if err := pause(ctx, wait); err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -17,16 +18,26 @@ import (
 	"keyvend/infra/testbed"
 )
 
+// built is the temporary folder of the functions, once they were compiled; see
+// TestMain.
+var built string
+
+var build = sync.OnceValue(func() (err error) {
+	if built, err = os.MkdirTemp("", "keyvend-stack-"); err != nil {
+		return err
+	}
+	return Build(context.Background(), "../../..", built)
+})
+
 // shipped starts the real functions, as they ship, on a table of their own.
 func shipped(t *testing.T, change func(*Config)) *Stack {
 	t.Helper()
-	out := t.TempDir()
 	dynamodb, kms := testbed.DynamoDB(t), testbed.KMS(t)
-	if err := Build(t.Context(), "../../..", out); err != nil {
+	if err := build(); err != nil {
 		t.Fatal(err)
 	}
 	c := Config{
-		Template: "../../../template.yaml", Bootstraps: out, Table: fmt.Sprintf("shipped-%d", time.Now().UnixNano()),
+		Template: "../../../template.yaml", Bootstraps: built, Table: fmt.Sprintf("shipped-%d", time.Now().UnixNano()),
 		DynamoDB: dynamodb, KMS: kms,
 	}
 	if change != nil {
