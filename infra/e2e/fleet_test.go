@@ -97,7 +97,12 @@ func (f *fleet) target() *target {
 			return naming(tenant, rows)
 		},
 		written: func(testing.TB) []byte { return f.out.Bytes() },
-		stop:    f.stop,
+		sweep: func(t testing.TB) {
+			if _, err := f.stack.Tick(t.Context(), "sweep"); err != nil {
+				t.Fatal(err)
+			}
+		},
+		stop: f.stop,
 	}
 }
 

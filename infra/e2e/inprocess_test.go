@@ -84,7 +84,12 @@ func inProcessApp(t *testing.T, clock ident.Clock) (*target, *boot.App) {
 		stored:  func(t testing.TB) [][]byte { return [][]byte{file(t, database)} },
 		rows:    journal.rows,
 		written: func(testing.TB) []byte { return out.Bytes() },
-		stop:    stop,
+		sweep: func(t testing.TB) {
+			if _, err := app.Sweep(t.Context(), nil); err != nil {
+				t.Fatal(err)
+			}
+		},
+		stop: stop,
 	}, app
 }
 

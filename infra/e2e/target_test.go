@@ -25,6 +25,9 @@ type target struct {
 	// written is everything that the target's processes have written to their
 	// outputs, logs and audit trail.
 	written func(t testing.TB) []byte
+	// sweep deletes what removals have left; nil where the target does so by
+	// itself within seconds.
+	sweep func(t testing.TB)
 	// stop ends the target; stored and written go on answering.
 	stop func()
 }
