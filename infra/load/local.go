@@ -28,6 +28,7 @@ func buildLocal(ctx context.Context) (*local, error) {
 		return nil, err
 	}
 	l := &local{dir: dir}
+	// #nosec G204 -- compiling it is the purpose
 	build := exec.CommandContext(ctx, "go", "build", "-o", l.program(), "keyvend/infra/local")
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, errors.Join(fmt.Errorf("build infra/local: %w\n%s", err, out), l.remove())
@@ -54,6 +55,7 @@ func (l *local) start(ctx context.Context) (*client, error) {
 		return nil, err
 	}
 	defer log.Close() //nolint:errcheck // the process has it
+	// #nosec G204 -- it was compiled a moment ago
 	l.cmd = exec.CommandContext(context.Background(), l.program(), "-addr", "127.0.0.1:0", "-data", l.data())
 	l.cmd.Stdout, l.cmd.Stderr = log, log
 	if l.ended, err = tied.Start(l.cmd); err != nil {

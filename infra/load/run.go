@@ -317,8 +317,11 @@ func (s *session) told(ctx context.Context) error {
 	for after, idle := "", 0; len(events) < s.accounts; {
 		before := len(events)
 		next, err := s.readEvents(ctx, from, after, events)
+		if err == nil && len(events) == before {
+			err = pause(ctx, 300*time.Millisecond)
+		}
 		if err != nil {
-			return err
+			return fmt.Errorf("the end of %s accounts of %s was told: %w", number(len(events)), number(s.accounts), err)
 		}
 		if after = next; len(events) > before {
 			idle = 0
@@ -326,9 +329,6 @@ func (s *session) told(ctx context.Context) error {
 		}
 		if idle++; idle == again { // one that came late may lie behind the cursor
 			after, idle = "", 0
-		}
-		if err := pause(ctx, 300*time.Millisecond); err != nil {
-			return fmt.Errorf("%w: the end of %s accounts of %s was told", err, number(len(events)), number(s.accounts))
 		}
 	}
 	s.report.fact("each account's end told, once", "%s after the DELETE", round(time.Since(s.deletedAt)))

@@ -195,7 +195,7 @@ func (t *Table) Count(ctx context.Context, index, prefix string) (n int, err err
 			return nil
 		}
 		cursor := bucket.Cursor()
-		for k, _ := cursor.Seek([]byte(prefix)); bytes.HasPrefix(k, []byte(prefix)); k, _ = cursor.Next() {
+		for k, _ := cursor.Seek([]byte(prefix)); k != nil && bytes.HasPrefix(k, []byte(prefix)); k, _ = cursor.Next() {
 			n++
 		}
 		return nil
