@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ func events() []guarantee {
 	return []guarantee{
 		{"what_happens_to_accounts_is_told_once_and_in_order", eventsOfAFlow},
 		{"events_are_filtered_paged_and_of_one_tenant", eventsAsked},
+		{"F50_the_end_of_each_account_that_a_removal_deletes_is_told_once", eventsOfRemovals},
 	}
 }
 
@@ -71,6 +73,69 @@ func eventsOfAFlow(t *testing.T, k *target) {
 	}
 	if want := []string{"connected", "connected bo"}; !slices.Equal(others, want) {
 		t.Errorf("of others: %v, want %v", others, want)
+	}
+}
+
+// eventsOfRemovals removes an integration and offboards a user and an
+// organization, and lets the sweep do the rest.
+func eventsOfRemovals(t *testing.T, k *target) {
+	shop := k.newShop(t)
+	gone, stays := map[any]m{}, map[any]bool{}
+	made := func(slug string, owner m, goes bool) {
+		t.Helper()
+		body := m{"secret": newSecret()}
+		maps.Copy(body, owner)
+		id := shop.upsert(slug, body).text("id")
+		if stays[id] = !goes; goes {
+			gone[id] = m{"provider_slug": slug, "user_id": owner["user_id"], "organization_id": owner["organization_id"]}
+		}
+	}
+	removed := shop.register("openai").text("id")
+	shop.register("linear")
+	for _, slug := range []string{"openai", "linear"} {
+		ofOpenAI := slug == "openai"
+		made(slug, m{"user_id": "ada"}, ofOpenAI)
+		made(slug, m{"user_id": "bo", "organization_id": "org:1"}, true)
+		made(slug, m{"user_id": "bo", "organization_id": "org:2"}, ofOpenAI)
+		made(slug, m{"user_id": "di", "organization_id": "org:1"}, true)
+		made(slug, m{"user_id": "cy"}, true)
+		made(slug, m{"user_id": "cy", "organization_id": "org:2"}, true)
+	}
+	shop.do("DELETE", "/data-integrations/openai", nil).is(204)
+	shop.do("DELETE", "/keyvend/users/cy", nil).is(202)
+	shop.do("DELETE", "/keyvend/organizations/org:1", nil).is(202)
+	renewed := shop.register("openai").text("id")
+	made("openai", m{"user_id": "ada"}, false) // perhaps over the old row
+	made("linear", m{"user_id": "bo", "organization_id": "org:1"}, false)
+
+	const query = "events=" + eventPrefix + "disconnected"
+	for range 2 { // what a second sweep finds is told already
+		if k.sweep != nil {
+			k.sweep(t)
+		}
+		told := map[any]int{}
+		for _, e := range shop.told(query, len(gone)) {
+			data := e["data"].(map[string]any)
+			told[data["id"]]++
+			for name, want := range gone[data["id"]] {
+				if data[name] != want {
+					t.Errorf("%s is %v, want %v: %v", name, data[name], want, e)
+				}
+			}
+			if of := data["data_integration_id"]; of == renewed || (of == removed) != (data["provider_slug"] == "openai") {
+				t.Errorf("told of the integration %v: %v", of, e)
+			}
+		}
+		for id, owner := range gone {
+			if told[id] != 1 {
+				t.Errorf("the end of %v of %v was told %d times", id, owner, told[id])
+			}
+		}
+		for id, lives := range stays {
+			if lives && told[id] != 0 {
+				t.Errorf("the end of %v was told, which lives", id)
+			}
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -105,7 +106,12 @@ func (f *fleet) target() *target {
 		},
 		written: func(testing.TB) []byte { return f.out.Bytes() },
 		fakes:   f.fakes,
-		stop:    f.stop,
+		sweep: func(t testing.TB) {
+			if _, err := f.stack.Tick(t.Context(), "sweep"); err != nil {
+				t.Fatal(err)
+			}
+		},
+		stop: f.stop,
 	}
 }
 
@@ -260,6 +266,63 @@ func TestAVendIsOneReadAndNoKMSCallOnceItsTenantIsKnown(t *testing.T) {
 	forged.do("POST", "/data-integrations/openai/credentials", m{"user_id": "ada"}).is(401)
 	if calls := count(); calls != "" {
 		t.Errorf("F43: a forged token: %s, want no call", calls)
+	}
+	f.stop()
+	noCanary(t, f.target())
+}
+
+// TestF50_PagesAndARemovalCostTheSameCallsHoweverManyAccountsThereAre counts
+// calls between the functions' real binaries and DynamoDB.
+func TestF50_PagesAndARemovalCostTheSameCallsHoweverManyAccountsThereAre(t *testing.T) {
+	t.Parallel()
+	dynamoDB := testbed.NewEndpoint(t, testbed.DynamoDB(t))
+	f := deploy(t, fleetConfig{dynamoDB: dynamoDB.URL, environments: 1, silent: true})
+	shop := f.target().newShop(t)
+	const accounts, limit = 100, 10
+	for _, slug := range []string{"openai", "linear"} {
+		shop.register(slug)
+	}
+	for n := range accounts {
+		shop.upsert("openai", m{"user_id": fmt.Sprintf("user-%d", n), "secret": newSecret()})
+	}
+	count := func(do func()) string {
+		dynamoDB.Forget()
+		do()
+		var calls []string
+		for _, call := range dynamoDB.Log() {
+			calls = append(calls, call.Op)
+		}
+		slices.Sort(calls)
+		return strings.Join(calls, " ")
+	}
+	for _, query := range []string{"order=asc", "order=desc", "order=asc&integration=openai", "order=desc&state=connected"} {
+		first, pages, listed := "", 0, 0
+		for after := ""; ; pages++ {
+			var page answer
+			calls := count(func() {
+				page = shop.do("GET", fmt.Sprintf("/keyvend/accounts?limit=%d&%s%s", limit, query, after), nil).is(200)
+			})
+			if first == "" {
+				first = calls
+			}
+			if calls != first {
+				t.Errorf("%s: page %d takes %s, the first %s", query, pages, calls, first)
+			}
+			listed += len(page.rows())
+			if page.field("list_metadata.after") == nil {
+				break
+			}
+			after = "&after=" + page.text("list_metadata.after")
+		}
+		if listed != accounts || pages != accounts/limit-1 {
+			t.Errorf("%s: %d accounts on %d pages", query, listed, pages+1)
+		}
+	}
+	remove := func(slug string) string {
+		return count(func() { shop.do("DELETE", "/data-integrations/"+slug, nil).is(204) })
+	}
+	if many, none := remove("openai"), remove("linear"); many != none {
+		t.Errorf("DELETE takes %s with %d accounts, %s with none", many, accounts, none)
 	}
 	f.stop()
 	noCanary(t, f.target())

@@ -95,7 +95,12 @@ func inProcessApp(t *testing.T, clock ident.Clock) (*target, *boot.App) {
 		rows:    journal.rows,
 		written: func(testing.TB) []byte { return out.Bytes() },
 		fakes:   kit,
-		stop:    stop,
+		sweep: func(t testing.TB) {
+			if _, err := app.Sweep(t.Context(), nil); err != nil {
+				t.Fatal(err)
+			}
+		},
+		stop: stop,
 	}, app
 }
 

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"keyvend/infra/tied"
 	"keyvend/pkg/operator"
 )
 
@@ -25,7 +26,7 @@ type localProcess struct {
 	dir  string
 	cmd  *exec.Cmd
 	out  *lines
-	done chan struct{}     // closed when it has ended
+	done <-chan struct{}   // closed when it has ended
 	env  map[string]string // what it says in DIR/env
 }
 
@@ -36,10 +37,11 @@ const patience = 30 * time.Second
 // startLocal starts infra/local on a data folder and waits until it answers.
 func startLocal(t testing.TB, dir string) *localProcess {
 	t.Helper()
-	p := &localProcess{t: t, dir: dir, out: &lines{}, done: make(chan struct{})}
+	p := &localProcess{t: t, dir: dir, out: &lines{}}
 	p.cmd = exec.CommandContext(context.Background(), program(t, buildLocal), "-addr", "127.0.0.1:0", "-data", dir)
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
-	if err := p.start(); err != nil {
+	var err error
+	if p.done, err = tied.Start(p.cmd); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.kill)
@@ -57,18 +59,6 @@ func startLocal(t testing.TB, dir string) *localProcess {
 		p.env[name] = value
 	}
 	return p
-}
-
-// start runs the process, which dies with this one.
-func (p *localProcess) start() error {
-	started := make(chan error)
-	go func() {
-		err := runTied(p.cmd, started)
-		if err == nil {
-			close(p.done)
-		}
-	}()
-	return <-started
 }
 
 // kill ends the process with SIGKILL: nothing of it runs any more.

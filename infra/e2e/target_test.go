@@ -27,6 +27,9 @@ type target struct {
 	written func(t testing.TB) []byte
 	// fakes are the providers that can be asked about keys.
 	fakes fakes
+	// sweep deletes what removals have left; nil where the target does so by
+	// itself within seconds.
+	sweep func(t testing.TB)
 	// stop ends the target; stored and written go on answering.
 	stop func()
 }

@@ -331,7 +331,7 @@ func TestEachFunctionMayTouchItsOwnPartitionsAndNoOthers(t *testing.T) {
 			}
 		}
 		for _, action := range []string{"Scan", "Query", "GetItem", "PutItem", "DeleteItem"} {
-			if may(action, tableARN) || may(action, tableARN+"/index/list") {
+			if may(action, tableARN) || may(action, tableARN+"/index/list") || may(action, tableARN+"/index/ids") {
 				t.Errorf("%s may %s without a partition key", name, action)
 			}
 		}

@@ -25,6 +25,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/smithy-go/logging"
+
+	"keyvend/infra/tied"
 )
 
 // Region is the region of every client in tests.
@@ -268,8 +270,15 @@ func call(ctx context.Context, endpoint, service, target, body string) ([]byte, 
 // child is a process that does not outlive this one.
 type child struct {
 	cmd  *exec.Cmd
-	done chan struct{} // closed when the process has ended
+	done <-chan struct{} // closed when the process has ended
 	out  tail
+}
+
+func startChild(cmd *exec.Cmd) (c *child, err error) {
+	c = &child{cmd: cmd}
+	cmd.Stdout, cmd.Stderr = &c.out, &c.out
+	c.done, err = tied.Start(cmd)
+	return c, err
 }
 
 func (c *child) stop() {

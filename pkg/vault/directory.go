@@ -79,8 +79,14 @@ type Directory struct {
 	Clock ident.Clock
 }
 
-// scans bounds how many ranges one List reads to fill its page.
-const scans = 10
+// One List reads at most so many ranges to fill its page. The first is of the
+// asked size, those behind it are of at least the size that one read of rows
+// takes: what made the first one short are accounts that do not match, or many
+// that are dead.
+const (
+	scans      = 10
+	widerRange = 100
+)
 
 // Profile is an account with what is known of its key.
 type Profile struct {
@@ -176,7 +182,7 @@ func (d *Directory) find(ctx context.Context, v *Visit, f AccountFilter, r Accou
 		if following == "" {
 			return page, "", known, nil
 		}
-		r.After = following
+		r.After, r.Limit = following, max(want, widerRange)
 	}
 	return page, r.After, known, nil
 }

@@ -54,7 +54,8 @@ func (s *Sweeper) Sweep(ctx context.Context) (Swept, error) {
 		if finished {
 			total.Finished++
 		}
-		if err != nil && !errors.Is(err, ErrChanged) { // changed: another sweep is at it
+		// Changed: another sweep is at it. Cancelled: it was told to stop.
+		if err != nil && !errors.Is(err, ErrChanged) && !errors.Is(ctx.Err(), context.Canceled) {
 			s.Log.ErrorContext(ctx, "a removal job did not get on", "alarm", "sweep", "job", job.ID, "error", err)
 		}
 	}

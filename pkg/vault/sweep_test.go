@@ -173,12 +173,12 @@ func (m *mortal) Write(ctx context.Context, ops ...table.Op) error {
 	return m.call(func() error { return m.Table.Write(ctx, ops...) })
 }
 
-func newMortal() *mortal { return &mortal{Table: tabletest.NewMemory(), left: -1} }
+func newMortal(inner table.Table) *mortal { return &mortal{Table: inner, left: -1} }
 
 func TestF27_F50_ASweepThatDiesAtAnyStepIsCarriedOnByTheNext(t *testing.T) {
 	for _, stored := range []bool{false, true} {
 		for step, died := 0, true; died; step++ {
-			engine := newMortal()
+			engine := newMortal(tabletest.NewMemory())
 			a := newAcme(t, boottest.Config{Engine: engine}, "anna", "bob", "carl")
 			a.remove()
 			a.Clock.Pass(time.Hour)
@@ -193,6 +193,115 @@ func TestF27_F50_ASweepThatDiesAtAnyStepIsCarriedOnByTheNext(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// shards is over how many partitions each index spreads accounts.
+const shards = 8
+
+// at is where the items of a partition of an index lie.
+func (a acme) at(index, pk string) (keys []table.Key) {
+	a.t.Helper()
+	page, err := a.Engine.Query(a.t.Context(), table.Query{Index: index, PK: pk, Limit: table.MaxPage})
+	if err != nil || page.After != "" {
+		a.t.Fatalf("%v %v", page.After, err)
+	}
+	for _, item := range page.Items {
+		keys = append(keys, item.Key)
+	}
+	return keys
+}
+
+// indexed are the accounts that the indexes know: those under an integration,
+// and all of the tenant's.
+func (a acme) indexed(integration string) (under, all []table.Key) {
+	a.t.Helper()
+	for shard := range shards {
+		under = append(under, a.at("list", fmt.Sprintf("U#%s#%s#%d", a.tenant, integration, shard))...)
+		all = append(all, a.at("ids", fmt.Sprintf("U#%s#%d", a.tenant, shard))...)
+	}
+	return under, all
+}
+
+func (a acme) integration() string {
+	a.t.Helper()
+	return a.Must(http.StatusOK, a.token, "GET", "/data-integrations/openai", "").Text("id")
+}
+
+// TestF50_ASweepThatIsKilledTenTimesLeavesNothingInTheEnd lets ten sweeps die in
+// the middle of very many accounts. Meanwhile the slug is registered anew.
+func TestF50_ASweepThatIsKilledTenTimesLeavesNothingInTheEnd(t *testing.T) {
+	const accounts, deaths = 1000, 10 // two pages in each shard: one death does not end a shard
+	deleting := func(c tabletest.Call) bool {
+		return c.Method == tabletest.Write && len(c.Ops) == 1 && strings.HasPrefix(c.Ops[0].Item.SK, "ACCOUNT#")
+	}
+	for name, sweep := range map[string]func(a acme, engine *mortal, death int){
+		"dead after some calls, of which the last is stored or not": func(a acme, engine *mortal, death int) {
+			engine.live(10+3*death, death%2 == 0)
+			_, _ = a.App.Sweep(a.t.Context(), nil) // what it says does not matter: it is dead
+			if !engine.died {
+				a.t.Errorf("sweep %d came to its end", death)
+			}
+			engine.live(-1, false)
+		},
+		"told to stop": func(a acme, _ *mortal, death int) {
+			ctx, cancel := context.WithCancel(a.t.Context())
+			defer cancel()
+			n := 0
+			a.Table.Before(func(c tabletest.Call) bool {
+				if deleting(c) {
+					n++
+				}
+				return n > 2*death
+			}, cancel)
+			_, _ = a.App.Sweep(ctx, nil)
+			if alarms := a.Log.Alarms(); len(alarms) > 0 {
+				a.t.Errorf("alarms: %v", alarms)
+			}
+		},
+		"a deletion fails": func(a acme, _ *mortal, _ int) {
+			a.Table.Fail(deleting)
+			a.sweep()
+		},
+		"a deletion is stored and not answered": func(a acme, _ *mortal, _ int) {
+			a.Table.FailStored(deleting)
+			a.sweep()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			engine := newMortal(embedded(t))
+			a := newAcme(t, boottest.Config{Engine: engine})
+			a.crowd(accounts)
+			old, reborn := a.integration(), boottest.AccountRow(a.tenant, "user0001", "openai", "")
+			rows, _ := a.indexed(old)
+			a.remove()
+			for death := range deaths {
+				a.Clock.Pass(time.Minute)
+				sweep(a, engine, death)
+				if death == deaths/2 {
+					a.Register(a.token, "openai")
+					a.Upsert(a.token, "openai", "user0001", key+"-anew") // over the dead row, if that is still there
+				}
+			}
+			if left, _ := a.indexed(old); len(left) == 0 || len(left) >= accounts {
+				t.Errorf("%d of %d accounts are left after %d deaths: this test sees nothing", len(left), accounts, deaths)
+			}
+			a.Upsert(a.token, "openai", "newcomer", key+"-new")
+			a.finish()
+			if under, all := a.indexed(old); len(under) != 0 || len(all) != 2 || a.jobs() != 0 {
+				t.Errorf("left under the old registration: %v; of all: %v; %d jobs", under, all, a.jobs())
+			}
+			for _, row := range rows {
+				if a.Has(row) && row != reborn {
+					t.Errorf("%v is left", row)
+				}
+			}
+			for user, want := range map[string]string{"user0001": key + "-anew", "newcomer": key + "-new"} {
+				if got := a.Vend(a.token, "openai", user).Text("credential.value"); got != want {
+					t.Errorf("%s is vended %d bytes", user, len(got))
+				}
+			}
+		})
 	}
 }
 
@@ -339,25 +448,11 @@ func TestASweepThatRunsOutOfTimeLeavesTheRestToTheNext(t *testing.T) {
 }
 
 func TestF50_ManyAccountsOverManyPagesAllGo(t *testing.T) {
-	a := newAcme(t, boottest.Config{})
-	template := func() boottest.Row {
-		a.Upsert(a.token, "openai", "first", key)
-		return a.Row(boottest.AccountRow(a.tenant, "first", "openai", ""))
-	}()
-	item := a.Item(boottest.AccountRow(a.tenant, "first", "openai", ""))
-	const n = 1200 // more than a page in some shards
-	for i := range n {
-		copied := item
-		copied.PK = fmt.Sprintf("U#%s#user%d", a.tenant, i)
-		copied.Index = map[string]table.Key{"list": {
-			PK: fmt.Sprintf("U#%s#%s#%d", a.tenant, template["integration_id"], i%2), SK: fmt.Sprintf("data_installation_%04d", i),
-		}}
-		if err := a.Engine.Write(t.Context(), table.Put(copied, table.Absent)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	a := newAcme(t, boottest.Config{Engine: embedded(t)})
+	const n = 1200 // more than a page in each shard
+	a.crowd(n)
 	a.remove()
-	if done := a.sweep(); done.Accounts != n+1 {
+	if done := a.sweep(); done.Accounts != n {
 		t.Errorf("%+v", done)
 	}
 }

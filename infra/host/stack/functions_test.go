@@ -19,28 +19,26 @@ import (
 	"keyvend/infra/testbed"
 )
 
-// bootstraps is the temporary folder of the real functions, once they were built.
-var bootstraps string
+// built is the temporary folder of the functions, once they were compiled; see
+// TestMain.
+var built string
 
-// built builds the real functions at its first call.
-var built = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "keyvend-stack-")
-	if bootstraps = dir; err != nil {
-		return "", err
+var build = sync.OnceValue(func() (err error) {
+	if built, err = os.MkdirTemp("", "keyvend-stack-"); err != nil {
+		return err
 	}
-	return dir, Build(context.Background(), "../../..", dir)
+	return Build(context.Background(), "../../..", built)
 })
 
 // shipped starts the real functions, as they ship, on a table of their own.
 func shipped(t *testing.T, change func(*Config)) *Stack {
 	t.Helper()
 	dynamodb, kms := testbed.DynamoDB(t), testbed.KMS(t)
-	out, err := built()
-	if err != nil {
+	if err := build(); err != nil {
 		t.Fatal(err)
 	}
 	c := Config{
-		Template: "../../../template.yaml", Bootstraps: out, Table: fmt.Sprintf("shipped-%d", time.Now().UnixNano()),
+		Template: "../../../template.yaml", Bootstraps: built, Table: fmt.Sprintf("shipped-%d", time.Now().UnixNano()),
 		DynamoDB: dynamodb, KMS: kms,
 	}
 	fakes, err := (&fakeprovider.Kit{}).Serve(context.WithoutCancel(t.Context()))

@@ -24,7 +24,7 @@ import (
 // makes the AWS calls that the test asks for, with what the template gave it.
 func TestMain(m *testing.M) {
 	if os.Getenv("AWS_LAMBDA_RUNTIME_API") == "" {
-		defer func() { _ = os.RemoveAll(bootstraps) }() // "" when nothing was built
+		defer func() { _ = os.RemoveAll(built) }() // "" when nothing was compiled
 		testbed.Main(m)
 		return
 	}

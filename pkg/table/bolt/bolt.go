@@ -76,6 +76,7 @@ type Table struct {
 	written chan struct{} // closed when the writer has ended
 	reaped  chan struct{} // closed when the reaper has ended
 	once    sync.Once
+	closed  error // what closing the file gave
 }
 
 var _ table.Table = (*Table)(nil)
@@ -133,10 +134,13 @@ func (t *Table) prepare(tx *bbolt.Tx) error {
 // Close ends the table: calls under way are finished, later ones fail with
 // table.ErrUnavailable. The file is then free for another process.
 func (t *Table) Close() error {
-	t.once.Do(func() { close(t.closing) })
-	<-t.written
-	<-t.reaped
-	return t.db.Close()
+	t.once.Do(func() {
+		close(t.closing)
+		<-t.written
+		<-t.reaped
+		t.closed = shut(t.db)
+	})
+	return t.closed
 }
 
 // Get implements table.Table.
@@ -181,6 +185,24 @@ func (t *Table) Query(ctx context.Context, q table.Query) (table.Page, error) {
 	return page, nil
 }
 
+// Count is how many items lie under partition keys that begin with prefix, or
+// ("" is the table itself) how many entries of an index do. It goes through all
+// of them: it is for tools that ask what is left.
+func (t *Table) Count(ctx context.Context, index, prefix string) (n int, err error) {
+	err = t.view(ctx, func(tx *bbolt.Tx) error {
+		bucket := tx.Bucket(bucketOf(index))
+		if bucket == nil {
+			return nil
+		}
+		cursor := bucket.Cursor()
+		for k, _ := cursor.Seek([]byte(prefix)); k != nil && bytes.HasPrefix(k, []byte(prefix)); k, _ = cursor.Next() {
+			n++
+		}
+		return nil
+	})
+	return n, err
+}
+
 func (t *Table) view(ctx context.Context, read func(*bbolt.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%w: %w", table.ErrUnavailable, err)
@@ -198,11 +220,7 @@ func unavailable(err error) error {
 }
 
 func query(tx *bbolt.Tx, q table.Query) (table.Page, error) {
-	name := bucketItems
-	if q.Index != "" {
-		name = []byte(bucketIndex + q.Index)
-	}
-	bucket := tx.Bucket(name)
+	bucket := tx.Bucket(bucketOf(q.Index))
 	first, last, ok := q.Range()
 	if bucket == nil || !ok {
 		return table.Page{}, nil
@@ -223,6 +241,14 @@ func query(tx *bbolt.Tx, q table.Query) (table.Page, error) {
 		page.Items = append(page.Items, item)
 	}
 	return page, nil
+}
+
+// bucketOf names the bucket of an index, "" being the table itself.
+func bucketOf(index string) []byte {
+	if index == "" {
+		return bucketItems
+	}
+	return []byte(bucketIndex + index)
 }
 
 func sortKey(item table.Item, index string) string {

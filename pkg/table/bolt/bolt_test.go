@@ -88,6 +88,32 @@ func TestWhatWasWrittenIsThereAfterReopening(t *testing.T) {
 	}
 }
 
+func TestCountIsOfItemsAndEntriesUnderAPrefix(t *testing.T) {
+	tb := open(t, file(t))
+	for _, pk := range []string{"p", "p#1", "p#2", "q"} {
+		if err := tb.Write(t.Context(), table.Put(row(pk, "a", 1), table.Absent), table.Put(row(pk, "b", 1), table.Absent)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := tb.Write(t.Context(), table.Delete(table.Key{PK: "p#1", SK: "b"}, table.Present)); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		index, prefix string
+		want          int
+	}{{"", "p#", 3}, {"", "p", 5}, {"", "", 7}, {"", "z", 0}, {tabletest.Index, "all", 7}, {tabletest.Index, "p", 0}, {"none", "", 0}} {
+		if got, err := tb.Count(t.Context(), c.index, c.prefix); err != nil || got != c.want {
+			t.Errorf("%+v: %d %v", c, got, err)
+		}
+	}
+	if err := tb.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tb.Count(t.Context(), "", ""); !errors.Is(err, table.ErrUnavailable) {
+		t.Errorf("of a closed table: %v", err)
+	}
+}
+
 func TestAFileInUseIsRefusedByName(t *testing.T) {
 	path := file(t)
 	open(t, path)

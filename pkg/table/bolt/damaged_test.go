@@ -15,6 +15,14 @@ import (
 // written is a file with some pages in it.
 func written(t *testing.T) []byte {
 	t.Helper()
+	_, closed := twice(t)
+	return closed
+}
+
+// twice is a file with some pages in it as a killed process leaves it, and as
+// one does that closes it.
+func twice(t *testing.T) (killed, closed []byte) {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "table.db")
 	tb, err := bolt.Open(path)
 	if err != nil {
@@ -26,14 +34,16 @@ func written(t *testing.T) []byte {
 			t.Fatal(err)
 		}
 	}
+	if killed, err = os.ReadFile(path); err != nil {
+		t.Fatal(err)
+	}
 	if err := tb.Close(); err != nil {
 		t.Fatal(err)
 	}
-	content, err := os.ReadFile(path)
-	if err != nil {
+	if closed, err = os.ReadFile(path); err != nil {
 		t.Fatal(err)
 	}
-	return content
+	return killed, closed
 }
 
 func TestATruncatedFileIsRefusedAsDamaged(t *testing.T) {
@@ -71,32 +81,38 @@ func TestWhatIsNoFileOfThisPackageIsRefusedAsDamaged(t *testing.T) {
 }
 
 func TestAPageOfNonsenseIsAnErrorAndNeverAPanic(t *testing.T) {
-	whole := written(t)
-	for at := 0; at < len(whole); at += 4096 {
-		for _, filling := range []byte{0, 0xff} {
-			path := filepath.Join(t.TempDir(), "table.db")
-			spoiled := bytes.Clone(whole)
-			copy(spoiled[at:], bytes.Repeat([]byte{filling}, 4096))
-			if err := os.WriteFile(path, spoiled, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			tb, err := bolt.Open(path)
-			if err != nil {
-				if !errors.Is(err, bolt.ErrDamaged) {
-					t.Errorf("page %d: %v", at/4096, err)
-				}
-				continue
-			}
-			item := table.Item{Key: table.Key{PK: "p", SK: "s05"}, Revision: 2, Doc: []byte("x")}
-			_, getErr := tb.Get(t.Context(), item.Key)
-			_, queryErr := tb.Query(t.Context(), table.Query{PK: "p", Limit: 100})
-			writeErr := tb.Write(t.Context(), table.Put(item, table.Present))
-			for _, err := range []error{getErr, queryErr, writeErr} {
-				if err != nil && !errors.Is(err, table.ErrCorrupt) && !errors.Is(err, table.ErrUnavailable) && !errors.Is(err, table.ErrCondition) {
-					t.Errorf("page %d: %v", at/4096, err)
+	killed, closed := twice(t)
+	for name, whole := range map[string][]byte{"killed": killed, "closed": closed} {
+		for at := 0; at < len(whole); at += 4096 {
+			for _, filling := range []byte{0, 0xff} {
+				spoiled := bytes.Clone(whole)
+				copy(spoiled[at:], bytes.Repeat([]byte{filling}, 4096))
+				for _, err := range useAll(t, spoiled) {
+					if err != nil && !errors.Is(err, bolt.ErrDamaged) && !errors.Is(err, table.ErrCorrupt) &&
+						!errors.Is(err, table.ErrUnavailable) && !errors.Is(err, table.ErrCondition) {
+						t.Errorf("%s, page %d: %v", name, at/4096, err)
+					}
 				}
 			}
-			_ = tb.Close()
 		}
 	}
+}
+
+// useAll makes one call of each kind on a file with that content, if it opens.
+func useAll(t *testing.T, content []byte) []error {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "table.db")
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tb, err := bolt.Open(path)
+	if err != nil {
+		return []error{err}
+	}
+	item := table.Item{Key: table.Key{PK: "p", SK: "s05"}, Revision: 2, Doc: []byte("x")}
+	_, getErr := tb.Get(t.Context(), item.Key)
+	_, queryErr := tb.Query(t.Context(), table.Query{PK: "p", Limit: 100})
+	writeErr := tb.Write(t.Context(), table.Put(item, table.Present))
+	_ = tb.Close()
+	return []error{getErr, queryErr, writeErr}
 }

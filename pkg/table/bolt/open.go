@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -13,11 +14,40 @@ import (
 	"keyvend/pkg/table"
 )
 
-// open opens and prepares a file. bbolt maps it into memory and trusts what it
-// finds there: of a damaged file it panics, or the process dies of a bus error.
-// Here both become ErrDamaged; after a panic the file stays locked until this
-// process ends.
-func open(path string, prepare func(*bbolt.Tx) error) (db *bbolt.DB, err error) {
+// open opens and prepares a file.
+//
+// Its free pages are written to it when it is closed. bbolt would do that with
+// each commit, which are hundreds of kilobytes once very much was deleted; of a
+// file that was not closed it looks for them in all that is used, in a goroutine
+// whose panic nobody can catch, so that such a file is read through before.
+func open(path string, prepare func(*bbolt.Tx) error) (*bbolt.DB, error) {
+	if info, err := os.Stat(path); err == nil && info.Size() > 0 {
+		db, err := opened(path, &bbolt.Options{ReadOnly: true}, func(db *bbolt.DB) error { return db.View(readThrough) })
+		if err != nil {
+			return nil, err
+		}
+		if err := db.Close(); err != nil {
+			return nil, fmt.Errorf("bolt: close: %w", err)
+		}
+	}
+	db, err := opened(path, &bbolt.Options{FreelistType: bbolt.FreelistMapType}, func(db *bbolt.DB) error { return db.Update(prepare) })
+	if err == nil {
+		db.NoFreelistSync = true
+	}
+	return db, err
+}
+
+// shut closes a file, with its free pages written to it.
+func shut(db *bbolt.DB) error {
+	db.NoFreelistSync = false
+	return errors.Join(guarded(func() error { return db.Update(func(*bbolt.Tx) error { return nil }) }), db.Close())
+}
+
+// opened opens a file and does what is to be done first. bbolt maps it into
+// memory and trusts what it finds there: of a damaged file it panics, or the
+// process dies of a bus error. Here both become ErrDamaged; after a panic the
+// file stays locked until this process ends.
+func opened(path string, options *bbolt.Options, first func(*bbolt.DB) error) (db *bbolt.DB, err error) {
 	var file *os.File
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -26,14 +56,13 @@ func open(path string, prepare func(*bbolt.Tx) error) (db *bbolt.DB, err error) 
 			db, err = nil, errors.Join(fmt.Errorf("%w: %v", ErrDamaged, found), file.Close())
 		}
 	}()
-	db, err = bbolt.Open(path, 0o600, &bbolt.Options{
-		Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType,
-		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
-			var err error
-			file, err = os.OpenFile(name, flag, mode)
-			return file, err
-		},
-	})
+	options.Timeout = lockTimeout
+	options.OpenFile = func(name string, flag int, mode os.FileMode) (*os.File, error) {
+		var err error
+		file, err = os.OpenFile(name, flag, mode)
+		return file, err
+	}
+	db, err = bbolt.Open(path, 0o600, options)
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return nil, ErrInUse
@@ -43,12 +72,32 @@ func open(path string, prepare func(*bbolt.Tx) error) (db *bbolt.DB, err error) 
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	if err = complete(db, file); err == nil {
-		err = db.Update(prepare)
+		err = first(db)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("bolt: open: %w", err), db.Close())
 	}
 	return db, nil
+}
+
+// readThrough meets every page that is in use, and every key in its place. To
+// find the free pages bbolt does so too, but in a goroutine in which nobody can
+// catch its panic.
+func readThrough(tx *bbolt.Tx) error {
+	return tx.ForEach(func(name []byte, bucket *bbolt.Bucket) error {
+		if bucket == nil {
+			return fmt.Errorf("%w: %q is no bucket", ErrDamaged, name)
+		}
+		var last []byte
+		cursor, other := bucket.Cursor(), bucket.Cursor()
+		for k, _ := cursor.First(); k != nil; k, _ = cursor.Next() {
+			if found, _ := other.Seek(k); bytes.Compare(last, k) >= 0 || !bytes.Equal(found, k) {
+				return fmt.Errorf("%w: a key in %q is out of its place", ErrDamaged, name)
+			}
+			last = k
+		}
+		return nil
+	})
 }
 
 // complete reports whether every page that the file says it uses is there.

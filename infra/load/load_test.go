@@ -1,0 +1,181 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestASmallRunWithTwoKillsKeepsEveryPromise(t *testing.T) {
+	var out bytes.Buffer
+	if err := command(t.Context(), []string{"-accounts", "300", "-kills", "2"}, &out, t.Output()); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"| 300 accounts, 16 writers, ", "| 3 in ", "| DELETE of the integration |", "| left at each of 2 kills |", "| 4 rows, 4 and 4 index entries", "| order=desc | "} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+	if strings.Contains(out.String(), "canary") {
+		t.Errorf("the report tells a secret:\n%s", out.String())
+	}
+}
+
+// running is an infra/local for the whole test.
+func running(t *testing.T) *local {
+	t.Helper()
+	l, err := buildLocal(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.remove(); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := l.start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// behind puts a proxy before a keyvend, which changes the answers to some
+// requests, and returns an env file for it.
+func behind(t *testing.T, l *local, path string, change func(page map[string]any)) string {
+	t.Helper()
+	c, err := clientOf(filepath.Join(l.data(), "env"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	base, err := url.Parse(c.base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httptest.NewServer(&httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(base) },
+		ModifyResponse: func(r *http.Response) error {
+			if r.Request.URL.Path != path || r.Request.Method != http.MethodGet {
+				return nil
+			}
+			page := map[string]any{}
+			if err := json.NewDecoder(r.Body).Decode(&page); err != nil {
+				return err
+			}
+			change(page)
+			text, err := json.Marshal(page)
+			r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(text)), int64(len(text))
+			r.Header.Set("Content-Length", fmt.Sprint(len(text)))
+			return err
+		},
+	})
+	t.Cleanup(proxy.Close)
+	return envFile(t, proxy.URL, c.key)
+}
+
+func envFile(t *testing.T, base, key string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "env")
+	if err := os.WriteFile(path, []byte("KEYVEND_URL="+base+"\nKEYVEND_API_KEY="+key+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestSomebodyElsesKeyvendKeepsWhatItHadAndABrokenPromiseIsAnError(t *testing.T) {
+	l := running(t)
+	env := filepath.Join(l.data(), "env")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	run := func(env string) (string, error) {
+		var out bytes.Buffer
+		err := command(ctx, []string{"-env", env, "-accounts", "120", "-writers", "8"}, &out, t.Output())
+		return out.String(), err
+	}
+	c, err := clientOf(env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.call(t.Context(), http.StatusCreated, http.MethodPost, "/data-integrations",
+		map[string]any{"provider": "openai", "auth_methods": []string{"api_key"}, "enabled": true}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.upsert(t.Context(), "openai", "ada", newSecret()); err != nil {
+		t.Fatal(err)
+	}
+
+	if out, err := run(env); err != nil || strings.Contains(out, "kills") {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	var left struct {
+		Data []struct{ Provider, Slug string }
+	}
+	if err := c.call(t.Context(), http.StatusOK, http.MethodGet, "/data-integrations", nil, &left); err != nil || len(left.Data) != 1 {
+		t.Errorf("integrations: %v %v", left, err)
+	}
+	var accounts struct{ Data []any }
+	if err := c.call(t.Context(), http.StatusOK, http.MethodGet, "/keyvend/accounts", nil, &accounts); err != nil || len(accounts.Data) != 1 {
+		t.Errorf("accounts: %v %v", accounts, err)
+	}
+
+	forgetful := behind(t, l, "/keyvend/accounts", func(page map[string]any) {
+		if rows := page["data"].([]any); len(rows) > 20 {
+			page["data"] = rows[1:]
+		}
+	})
+	if _, err := run(forgetful); err == nil || !strings.Contains(err.Error(), "holds 99 ") {
+		t.Errorf("a list that leaves one out: %v", err)
+	}
+	asked := 0
+	silent := behind(t, l, "/events", func(page map[string]any) {
+		page["data"] = []any{}
+		if asked++; asked == 3 {
+			cancel()
+		}
+	})
+	if _, err := run(silent); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "of 0 accounts of 120 was told") {
+		t.Errorf("an end that is never told: %v", err)
+	}
+}
+
+func TestWhatCannotBeRunIsRefusedBeforeAnythingIsSent(t *testing.T) {
+	far := envFile(t, "https://keyvend.example", "sk_kv_none")
+	for want, args := range map[string][]string{
+		"is not on this machine":     {"-env", far},
+		"does not give KEYVEND_URL":  {"-env", envFile(t, "", "")},
+		"no such file":               {"-env", filepath.Join(t.TempDir(), "none")},
+		"-accounts is from 1":        {"-accounts", "0"},
+		"-writers is from 1":         {"-writers", "1000"},
+		"-kills is from 0":           {"-kills", "-1"},
+		"unexpected argument \"go\"": {"go"},
+	} {
+		if err := command(t.Context(), args, io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v", args, err)
+		}
+	}
+}
+
+func TestARunStopsByItself(t *testing.T) {
+	env := envFile(t, "http://127.0.0.1:1", "sk_kv_none") // where nobody listens
+	if err := command(t.Context(), []string{"-env", env, "-most", "1ns"}, io.Discard, io.Discard); !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+}
+
+func TestNumbersAreWrittenAsPeopleReadThem(t *testing.T) {
+	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", 100_000: "100,000", 1_234_567: "1,234,567"} {
+		if got := number(n); got != want {
+			t.Errorf("%d: %s", n, got)
+		}
+	}
+}
