@@ -41,9 +41,17 @@ func ScheduledGap(perMinute int) time.Duration {
 	return time.Minute * shares / scheduledShare / time.Duration(perMinute)
 }
 
-// AskedGap is the time between two questions that somebody waits for.
-func AskedGap(perMinute int) time.Duration {
-	return time.Minute * shares / askedShare / time.Duration(perMinute)
+// AskedGap is the time between two questions that somebody waits for, and slack
+// how far behind the present their slots may lie: some may be asked at once. Even
+// so none of them is one too many of any minute.
+func AskedGap(perMinute int) (gap, slack time.Duration) {
+	asked := perMinute * askedShare / shares
+	atOnce := asked / 2
+	if atOnce < 2 {
+		return time.Minute * shares / askedShare / time.Duration(perMinute), 0
+	}
+	gap = time.Minute / time.Duration(asked-atOnce)
+	return gap, time.Duration(atOnce-1) * gap
 }
 
 // ProviderKey names whose pace and breaker an integration has: the provider's,

@@ -277,11 +277,13 @@ func laneOf(c *candidate) lane {
 	return l
 }
 
-func (l lane) gap() time.Duration {
+// gap is the time between two slots of the lane, and slack how far behind the
+// present they may lie.
+func (l lane) gap() (gap, slack time.Duration) {
 	if l.lane == AskedLane {
 		return health.AskedGap(l.perMinute)
 	}
-	return health.ScheduledGap(l.perMinute)
+	return health.ScheduledGap(l.perMinute), 0
 }
 
 // reserve reserves slots for those of the members that have none, or whose
@@ -301,9 +303,13 @@ func (s *Schedule) reserve(ctx context.Context, l lane, members []*candidate) er
 		return nil
 	}
 	slot, err := takeSlots(ctx, s.Store, s.Clock, l, breaker.OpenUntil, len(without))
+	now := s.Clock.Now()
+	gap, _ := l.gap()
 	for _, c := range without {
-		c.slot = slot
-		slot = slot.Add(l.gap())
+		if c.slot = slot; slot.Before(now) {
+			c.slot = now
+		}
+		slot = slot.Add(gap)
 	}
 	return err
 }
@@ -315,7 +321,8 @@ func takeSlots(ctx context.Context, rows PaceStore, clock ident.Clock, l lane, n
 		if err != nil {
 			return err
 		}
-		first = p.Reserve(clock.Now(), notBefore, n, l.gap())
+		gap, slack := l.gap()
+		first = p.Reserve(clock.Now().Add(-slack), notBefore, n, gap)
 		return rows.SavePace(ctx, l.provider, l.lane, &p)
 	})
 	return first, err
