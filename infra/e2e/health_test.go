@@ -21,6 +21,7 @@ func keyHealth() []guarantee {
 	return []guarantee{
 		{"a_revoked_key_is_found_by_one_report_and_recovers_when_it_is_restored", revokedAndRestored},
 		{"F32_F33_F34_no_bad_day_of_a_provider_turns_a_key", badDays},
+		{"F34_an_answer_without_an_end_is_cut_off_and_its_status_counts", endlessAnswer},
 		{"an_EU_key_that_is_asked_at_an_assumed_US_host_stays_usable", assumedRegion},
 		{"a_key_that_its_provider_refuses_is_not_saved_where_that_is_required", refusedOnSaving},
 		{"a_report_of_what_is_not_stored_any_more_is_told_so", staleReports},
@@ -158,7 +159,7 @@ func badDays(t *testing.T, k *target) {
 	shop := k.newShop(t)
 	fake := fakeprovider.Header()
 	shop.enlist(fake)
-	for i, kind := range []string{"error", "ratelimited", "lying", "lying-401", "lying-403", "redirect", "endless"} {
+	for i, kind := range []string{"error", "ratelimited", "lying", "lying-401", "lying-403", "redirect"} {
 		user := fmt.Sprint("user-", i)
 		id := shop.upsert(fake.Slug(), m{"user_id": user, "secret": fakeKey(kind)}).text("id")
 		shop.do("POST", "/keyvend/reports", m{"slug": fake.Slug(), "user_id": user, "status": 401}).is(202)
@@ -167,6 +168,15 @@ func badDays(t *testing.T, k *target) {
 			t.Errorf("%s: %v", kind, health)
 		}
 	}
+}
+
+func endlessAnswer(t *testing.T, k *target) {
+	shop := k.newShop(t)
+	fake := fakeprovider.Header()
+	shop.enlist(fake)
+	id := shop.upsert(fake.Slug(), m{"user_id": "ada", "secret": fakeKey("endless")}).text("id")
+	shop.do("POST", "/keyvend/reports", m{"slug": fake.Slug(), "user_id": "ada", "status": 401}).is(202)
+	shop.health(id, "connected", "valid")
 }
 
 func assumedRegion(t *testing.T, k *target) {

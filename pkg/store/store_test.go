@@ -51,7 +51,7 @@ func over(t *testing.T, engine table.Table) stores {
 
 func onBolt(t *testing.T) stores {
 	t.Helper()
-	engine, err := bolt.Open(filepath.Join(t.TempDir(), "keyvend.db"))
+	engine, err := bolt.Config{Now: func() time.Time { return start }}.Open(filepath.Join(t.TempDir(), "keyvend.db"))
 	if err != nil {
 		t.Fatal(err)
 	}

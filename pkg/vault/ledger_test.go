@@ -31,7 +31,7 @@ var noon = time.Date(2090, 3, 1, 12, 0, 0, 0, time.UTC)
 var engines = map[string]func(t *testing.T) table.Table{
 	"memory": func(*testing.T) table.Table { return tabletest.NewMemory() },
 	"bolt": func(t *testing.T) table.Table {
-		opened, err := bolt.Open(filepath.Join(t.TempDir(), "keyvend.db"))
+		opened, err := bolt.Config{Now: func() time.Time { return noon }}.Open(filepath.Join(t.TempDir(), "keyvend.db"))
 		if err != nil {
 			t.Fatal(err)
 		}
