@@ -157,10 +157,12 @@ func revokedAndRestored(t *testing.T, k *target) {
 
 func badDays(t *testing.T, k *target) {
 	shop := k.newShop(t)
-	fake := fakeprovider.Header()
-	shop.enlist(fake)
+	fakes := []fakeprovider.Fake{fakeprovider.Header(), fakeprovider.BasicPassword(), fakeprovider.Query(), fakeprovider.Path()}
+	for _, fake := range fakes {
+		shop.enlist(fake)
+	}
 	for i, kind := range []string{"error", "ratelimited", "lying", "lying-401", "lying-403", "redirect"} {
-		user := fmt.Sprint("user-", i)
+		user, fake := fmt.Sprint("user-", i), fakes[i%len(fakes)] // each has its own pace
 		id := shop.upsert(fake.Slug(), m{"user_id": user, "secret": fakeKey(kind)}).text("id")
 		shop.do("POST", "/keyvend/reports", m{"slug": fake.Slug(), "user_id": user, "status": 401}).is(202)
 		a := shop.health(id, "connected", "unknown")

@@ -1,6 +1,7 @@
 package health
 
 import (
+	crand "crypto/rand"
 	"math/rand/v2"
 	"time"
 
@@ -52,6 +53,9 @@ type Check struct {
 	// Slotted: DueAt is a slot in its provider's pace that was reserved for it.
 	Slotted bool `json:"slotted,omitempty"`
 	Tries   int  `json:"tries,omitempty"` // leases since the last finding
+	// By is of the last lease alone: of two at once for the same slot, a table would
+	// hold the second for a repeat of the first.
+	By string `json:"by,omitempty"`
 
 	Revision int64 `json:"-"`
 	// Damaged: the row is there and cannot be read. Nothing is known but its key.
@@ -77,14 +81,15 @@ const (
 	// noticed.
 	LookAgain = 24 * time.Hour
 	// Lease is how long a worker has to come to a finding; then the check is
-	// anybody's again.
+	// anybody's again. Each further lease lasts twice as long, so that no outage of
+	// some hours uses up all tries.
 	Lease = 5 * time.Minute
 	// MaxTries is how often a check is leased without a finding before it is left
 	// for an operator.
 	MaxTries = 5
 )
 
-// Of makes the check of an account's current secret, due within a minute.
+// Of makes the check of an account's current secret, due now.
 func Of(a *account.Account, now time.Time) *Check {
 	c := &Check{Tenant: a.Tenant, Slug: a.Slug, Owner: a.Owner}
 	c.Follow(a, now)
@@ -98,16 +103,18 @@ func (c *Check) Follow(a *account.Account, now time.Time) bool {
 	if a.Revision <= c.Seen || c.AccountID == a.ID && c.SecretID == s.ID {
 		return false
 	}
-	history := c.History
-	if c.AccountID != a.ID {
-		history = nil
-	}
-	*c = Check{
+	next := Check{
 		Tenant: c.Tenant, Slug: c.Slug, Owner: c.Owner, Revision: c.Revision,
 		AccountID: a.ID, IntegrationID: a.IntegrationID, SecretID: s.ID, Seen: a.Revision,
-		History: history,
-		DueAt:   now.Add(time.Duration(rand.Int64N(int64(time.Minute)))), //nolint:gosec // spreads work, keeps no secret
+		DueAt: now,
 	}
+	if c.AccountID == a.ID {
+		next.History = c.History
+		if c.HasSlot(now) { // a later one is all that it would get
+			next.DueAt, next.Slotted = c.DueAt, true
+		}
+	}
+	*c = next
 	return true
 }
 
@@ -133,7 +140,7 @@ const (
 // there are none on schedule.
 func (c *Check) Record(f Finding, cause Cause, every time.Duration) Turn {
 	f = c.weigh(c.sure(f))
-	c.Verdict, c.Reason, c.CheckedAt, c.Tries = f.Verdict, f.Reason, f.At, 0
+	c.Verdict, c.Reason, c.CheckedAt, c.Tries, c.By = f.Verdict, f.Reason, f.At, 0, ""
 	entry := Entry{f.Verdict, f.Reason, f.At, cause, c.SecretID}
 	c.History = append([]Entry{entry}, c.History[:min(len(c.History), remembered-1)]...)
 	turn := c.stand(f)
@@ -163,10 +170,10 @@ func (c *Check) weigh(f Finding) Finding {
 	case f.Verdict != catalog.Invalid:
 		c.RefusedAt, c.ReportedAt = time.Time{}, time.Time{}
 		return f
-	case c.Standing == catalog.Invalid, !c.ReportedAt.IsZero() && f.At.Sub(c.ReportedAt) < reportHeld:
+	case c.Standing == catalog.Invalid, c.reported(f.At):
 		c.RefusedAt, c.ReportedAt = time.Time{}, time.Time{}
 		return f
-	case c.RefusedAt.IsZero():
+	case c.RefusedAt.IsZero(), c.RefusedAt.After(f.At): // by a clock that was ahead
 		c.RefusedAt = f.At
 	case f.At.Sub(c.RefusedAt) >= apart:
 		return f
@@ -207,9 +214,9 @@ func (c *Check) until(f Finding, every time.Duration) time.Duration {
 		wait = LookAgain
 	}
 	if f.Strained() {
-		wait = max(min(wait, recheck<<min(c.Unknowns-1, 10)), f.RetryAfter)
+		wait = min(wait, recheck<<min(max(c.Unknowns-1, 0), 10))
 	}
-	return min(spread(wait), LookAgain+LookAgain/4)
+	return min(max(spread(wait), f.RetryAfter), LookAgain+LookAgain/4)
 }
 
 func spread(d time.Duration) time.Duration {
@@ -219,7 +226,7 @@ func spread(d time.Duration) time.Duration {
 // NextLook is when the key is asked about next if nothing happens, zero when it
 // is not.
 func (c *Check) NextLook(every time.Duration) time.Time {
-	if every == 0 && c.RefusedAt.IsZero() {
+	if every == 0 && c.Why(c.DueAt) == Scheduled {
 		return time.Time{}
 	}
 	if rest := c.resting(every); rest.After(c.DueAt) {
@@ -241,7 +248,7 @@ func (c *Check) resting(every time.Duration) time.Time {
 func (c *Check) Resting(now time.Time, every time.Duration) bool {
 	rest := c.resting(every)
 	switch {
-	case every == 0 && c.RefusedAt.IsZero():
+	case every == 0 && c.Why(now) == Scheduled:
 		rest = now.Add(LookAgain)
 	case !rest.After(now):
 		return false
@@ -250,13 +257,28 @@ func (c *Check) Resting(now time.Time, every time.Duration) bool {
 	return true
 }
 
-// Urgent reports whether somebody waits for the look that is due.
-func (c *Check) Urgent() bool { return !c.RefusedAt.IsZero() || !c.ReportedAt.IsZero() }
+// Why is the cause of a look at that time: Scheduled, unless somebody waits for it.
+func (c *Check) Why(at time.Time) Cause {
+	switch {
+	case c.reported(at):
+		return Report
+	case !c.RefusedAt.IsZero():
+		return Confirm
+	default:
+		return Scheduled
+	}
+}
+
+// reported reports whether a report waits for a look at that time.
+func (c *Check) reported(at time.Time) bool {
+	return !c.ReportedAt.IsZero() && at.Sub(c.ReportedAt).Abs() < reportHeld
+}
 
 // Take leases the check for a look at the given time.
 func (c *Check) Take(at time.Time) {
-	c.DueAt, c.Slotted = at.Add(Lease), false
+	c.DueAt, c.Slotted = at.Add(Lease<<min(max(c.Tries, 0), MaxTries)), false
 	c.Tries++
+	c.By = crand.Text()
 }
 
 // GiveBack ends a lease without a look; the next is due at the given time.
@@ -268,10 +290,21 @@ func (c *Check) GiveBack(due time.Time) {
 // PutOff keeps a slot for the check.
 func (c *Check) PutOff(slot time.Time) { c.DueAt, c.Slotted = slot, true }
 
-// late is how long behind its time a slot still counts. When many were missed
-// they would all be used at once.
-const late = time.Minute
+// Wait has the check wait for its provider to have slots again, about that long.
+func (c *Check) Wait(now time.Time, about time.Duration) {
+	c.DueAt, c.Slotted = now.Add(spread(about)), false
+}
 
 // HasSlot reports whether the check has a slot in its provider's pace, now or
-// soon.
-func (c *Check) HasSlot(now time.Time) bool { return c.Slotted && now.Sub(c.DueAt) <= late }
+// later. If those that were missed counted, they would all be used at once.
+func (c *Check) HasSlot(now time.Time) bool {
+	return c.Slotted && !c.DueAt.Before(Reachable(now))
+}
+
+// LookedAt is when one of the account's keys was last looked at, zero for never.
+func (c *Check) LookedAt() time.Time {
+	if len(c.History) == 0 {
+		return time.Time{}
+	}
+	return c.History[0].At
+}

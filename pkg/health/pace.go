@@ -1,57 +1,82 @@
 package health
 
 import (
+	"crypto/rand"
 	"time"
 
 	"keyvend/pkg/integration"
 )
 
-// Pace spreads the questions to one provider over time: nobody may ask but in a
+// Lane is for whom slots of a provider are.
+type Lane string
+
+// The lanes. Of each four slots three are for the schedule, and one is for what
+// people ask for.
+const (
+	ScheduledLane Lane = "PACE"
+	AskedLane     Lane = "ASKED"
+)
+
+const shares = 4
+
+// owns reports whether the slot of that number is one of the lane's.
+func (l Lane) owns(number int64) bool {
+	return (l == AskedLane) == (number%shares == shares-1)
+}
+
+// Slack is how long after its slot a provider may still be asked. Slots are so
+// far apart that even then, whatever comes late and whatever in time, no minute
+// has more questions than the provider may be asked.
+const Slack = 20 * time.Second
+
+// gap is the time between two slots of a provider that may be asked so often a
+// minute.
+func gap(perMinute int) time.Duration {
+	n := time.Duration(perMinute)
+	return (time.Minute + Slack + n - 1) / n
+}
+
+// Usable reports whether a provider may be asked in a slot now. One that lies far
+// ahead is of a clock that was wrong.
+func Usable(slot, now time.Time) bool {
+	late := now.Sub(slot)
+	return -Slack/2 <= late && late <= Slack
+}
+
+// Reachable is the oldest slot that whoever sets out now can use.
+func Reachable(now time.Time) time.Time { return now.Add(-Slack / 2) }
+
+// Pace says which slots of a provider's lane are taken: nobody may ask but in a
 // slot that was reserved. Its JSON form is the stored one.
 type Pace struct {
-	Next time.Time `json:"next"` // the first slot that is free
+	Next time.Time `json:"next"` // no slot from here on is taken
+	// By is of the last reservation alone: of two that take the same slots at once,
+	// a table would hold the second for a repeat of the first.
+	By string `json:"by,omitempty"`
 
 	Revision int64 `json:"-"`
 }
 
-// Reserve takes n slots, gap apart, from now on, none before the given time, and
-// returns the first.
-func (p *Pace) Reserve(now, notBefore time.Time, n int, gap time.Duration) time.Time {
-	first := p.Next
-	for _, t := range []time.Time{now, notBefore} {
-		if first.Before(t) {
-			first = t
+// Reserve takes the lane's next n slots, none before from and none after until:
+// there may be fewer of them.
+func (p *Pace) Reserve(l Lane, perMinute, n int, from, until time.Time) []time.Time {
+	if p.Next.After(from) {
+		from = p.Next
+	}
+	step := int64(gap(perMinute))
+	var slots []time.Time
+	for number := (from.UnixNano() + step - 1) / step; len(slots) < n; number++ {
+		slot := time.Unix(0, number*step).UTC()
+		if slot.After(until) {
+			break
+		}
+		if l.owns(number) {
+			slots = append(slots, slot)
+			p.Next = slot.Add(1)
 		}
 	}
-	p.Next = first.Add(time.Duration(n) * gap)
-	return first
-}
-
-// Of the questions that a provider may be asked in a minute three quarters are
-// for the schedule, the rest for what people ask for.
-const (
-	scheduledShare = 3
-	askedShare     = 1
-	shares         = scheduledShare + askedShare
-)
-
-// ScheduledGap is the time between two scheduled questions to a provider that
-// may be asked so often a minute.
-func ScheduledGap(perMinute int) time.Duration {
-	return time.Minute * shares / scheduledShare / time.Duration(perMinute)
-}
-
-// AskedGap is the time between two questions that somebody waits for, and slack
-// how far behind the present their slots may lie: some may be asked at once. Even
-// so none of them is one too many of any minute.
-func AskedGap(perMinute int) (gap, slack time.Duration) {
-	asked := perMinute * askedShare / shares
-	atOnce := asked / 2
-	if atOnce < 2 {
-		return time.Minute * shares / askedShare / time.Duration(perMinute), 0
-	}
-	gap = time.Minute / time.Duration(asked-atOnce)
-	return gap, time.Duration(atOnce-1) * gap
+	p.By = rand.Text()
+	return slots
 }
 
 // ProviderKey names whose pace and breaker an integration has: the provider's,
@@ -74,6 +99,7 @@ type Breaker struct {
 
 const (
 	tolerated  = 5 // failures in a row before the provider is left alone
+	warned     = 3 // of them when it asks for a pause itself, which may be about one key
 	firstPause = time.Minute
 	maxPause   = time.Hour
 )
@@ -90,7 +116,7 @@ func (b *Breaker) Record(f Finding) bool {
 		return false // an answer to a question that was on its way already
 	}
 	b.Failures++
-	if b.Failures < tolerated && f.RetryAfter == 0 {
+	if b.Failures < warned || b.Failures < tolerated && f.RetryAfter == 0 {
 		return true
 	}
 	pause := min(firstPause<<min(max(b.Failures-tolerated, 0), 10), maxPause)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -95,23 +96,29 @@ func (s *Store) finding(c *health.Check, a *account.Account, remark *event.Event
 }
 
 // DueChecks implements vault.ScheduleStore.
-func (s *Store) DueChecks(ctx context.Context, shard int, until time.Time, after string, limit int) (due []*health.Check, next string, err error) {
-	page, err := s.Table.Query(ctx, table.Query{Index: dueIndex, PK: duePK(shard), After: after, Limit: limit})
+func (s *Store) DueChecks(ctx context.Context, shard int, r vault.DueRange) (due []*health.Check, next string, err error) {
+	q := table.Query{Index: dueIndex, PK: duePK(shard, r.Slotted), After: r.After, Limit: r.Limit}
+	if q.After == "" {
+		q.After = dueSK(r.From, "")
+	}
+	page, err := s.Table.Query(ctx, q)
 	if err != nil {
 		return nil, "", readable(err)
 	}
 	next = page.After
 	var keys []table.Key
 	for _, item := range page.Items {
-		if at := dueAt(item.Index[dueIndex].SK); at.After(until) {
+		if at := dueAt(item.Index[dueIndex].SK); at.After(r.Until) {
 			next = ""
 			break
 		}
-		keys = append(keys, item.Key)
+		if !slices.Contains(keys, item.Key) { // an index may show a move halfway
+			keys = append(keys, item.Key)
+		}
 	}
 	due, err = rowsAt(ctx, s, keys, asCheck)
 	due = slices.DeleteFunc(due, func(c *health.Check) bool { // the index lags
-		return c.DueAt.IsZero() || c.DueAt.After(until)
+		return !c.Damaged && (c.DueAt.IsZero() || c.Slotted != r.Slotted || c.DueAt.Before(r.From) || c.DueAt.After(r.Until))
 	})
 	return due, next, err
 }
@@ -135,21 +142,25 @@ func (s *Store) IntegrationsOf(ctx context.Context, checks []*health.Check) (map
 	for _, c := range checks {
 		names[integrationKey(c.Tenant, c.Slug)] = vault.IntegrationName{Tenant: c.Tenant, Slug: c.Slug}
 	}
-	keys := make([]table.Key, 0, len(names))
-	for key := range names {
-		keys = append(keys, key)
-	}
 	found := map[vault.IntegrationName]*integration.Integration{}
-	_, err := rowsAt(ctx, s, keys, func(in *integration.Integration, item table.Item) {
-		name := names[item.Key]
-		asIntegration(name.Tenant)(in, item)
-		found[name] = in
-	})
-	return found, err
+	for batch := range slices.Chunk(slices.Collect(maps.Keys(names)), table.MaxGet) {
+		items, err := s.Table.Get(ctx, batch...)
+		if err != nil {
+			return nil, readable(err)
+		}
+		for key := range items {
+			in, err := decode(items, key, asIntegration(names[key].Tenant))
+			if err != nil {
+				in = nil // what cannot be read is told apart from what is not there
+			}
+			found[names[key]] = in
+		}
+	}
+	return found, nil
 }
 
 // Pace implements vault.PaceStore.
-func (s *Store) Pace(ctx context.Context, provider string, lane vault.Lane) (health.Pace, error) {
+func (s *Store) Pace(ctx context.Context, provider string, lane health.Lane) (health.Pace, error) {
 	row, err := one(ctx, s, paceKey(provider, lane), func(p *health.Pace, item table.Item) { p.Revision = item.Revision })
 	if err != nil || row == nil {
 		return health.Pace{}, err
@@ -158,11 +169,11 @@ func (s *Store) Pace(ctx context.Context, provider string, lane vault.Lane) (hea
 }
 
 // SavePace implements vault.PaceStore.
-func (s *Store) SavePace(ctx context.Context, provider string, lane vault.Lane, p *health.Pace) error {
+func (s *Store) SavePace(ctx context.Context, provider string, lane health.Lane, p *health.Pace) error {
 	return s.save(ctx, paceKey(provider, lane), p, &p.Revision, nil)
 }
 
-func paceKey(provider string, lane vault.Lane) table.Key {
+func paceKey(provider string, lane health.Lane) table.Key {
 	return table.Key{PK: providerPK(provider), SK: string(lane)}
 }
 

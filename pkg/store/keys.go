@@ -50,6 +50,7 @@ import (
 //
 //	index "due", likewise                        PK                      SK
 //	checks by the time they are due, in shards   C#DUE#<shard>           <13 digits: unix ms>#<account id>
+//	those that wait for their slots, likewise    C#SLOT#<shard>          <13 digits: unix ms>#<account id>
 //
 // Names of the tenant's making are escaped, so that none of them can forge a
 // separator: two different tuples never share a key.
@@ -131,11 +132,21 @@ func accountOf(check table.Key) table.Key {
 	}
 }
 
-func duePK(shard int) string { return "C#DUE#" + strconv.Itoa(shard) }
+func duePK(shard int, slotted bool) string {
+	line := "DUE"
+	if slotted {
+		line = "SLOT"
+	}
+	return "C#" + line + "#" + strconv.Itoa(shard)
+}
+
+// lastDue is the last time that dueSK can tell: beyond it, in the year 2286, times
+// have more digits.
+const lastDue = 9_999_999_999_999
 
 // dueSK orders checks by time.
 func dueSK(at time.Time, accountID string) string {
-	return fmt.Sprintf("%013d#%s", at.UnixMilli(), accountID)
+	return fmt.Sprintf("%013d#%s", min(max(at.UnixMilli(), 0), lastDue), accountID)
 }
 
 // checkIndex places a check that is due some time in the index.
@@ -144,7 +155,7 @@ func checkIndex(c *health.Check) map[string]table.Key {
 		return nil
 	}
 	return map[string]table.Key{
-		dueIndex: {PK: duePK(shardOf(c.AccountID, dueShards)), SK: dueSK(c.DueAt, c.AccountID)},
+		dueIndex: {PK: duePK(shardOf(c.AccountID, dueShards), c.Slotted), SK: dueSK(c.DueAt, c.AccountID)},
 	}
 }
 

@@ -98,18 +98,18 @@ func (c *Checker) forget(ctx context.Context, v *Visit) error {
 	return stale(c.Store.DeleteCheck(ctx, v.View.Check))
 }
 
-// overdue is how long after its slot a leased check may still be made: its lease
-// ends soon, and somebody else will make it.
-const overdue = health.Lease - time.Minute
-
+// outdated reports whether nobody needs the look any more. A leased check whose
+// slot was missed is due again when its lease ends.
 func (c *Checker) outdated(v *Visit, a *account.Account, r CheckRequest) bool {
+	check, secretID := v.View.Check, a.Secrets[account.Current].ID
 	switch {
-	case r.SecretID != "" && r.SecretID != a.Secrets[account.Current].ID:
+	case r.SecretID != "" && r.SecretID != secretID:
 		return true
-	case r.Revision == 0:
-		return false
-	default:
-		return v.View.Check == nil || v.View.Check.Revision != r.Revision || c.Clock.Now().Sub(r.Slot) > overdue
+	case r.Revision != 0:
+		return check == nil || check.Revision != r.Revision || !health.Usable(r.Slot, c.Clock.Now())
+	default: // it may have been had since it was asked for
+		return check != nil && check.SecretID == secretID && check.Verdict != health.Unknown &&
+			!r.AskedAt.IsZero() && check.CheckedAt.After(r.AskedAt)
 	}
 }
 
@@ -131,23 +131,22 @@ func (c *Checker) paused(ctx context.Context, v *Visit, r CheckRequest) (bool, e
 // waits puts a request off until the provider may be asked. What the schedule
 // leased has its slot.
 func (c *Checker) waits(ctx context.Context, v *Visit, r CheckRequest) (bool, error) {
-	p := v.Integration.Provider()
-	if !r.Slot.IsZero() || p.Check == nil {
+	p, now := v.Integration.Provider(), c.Clock.Now()
+	if p.Check == nil || health.Usable(r.Slot, now) {
 		return false, nil
 	}
-	l := lane{health.ProviderKey(v.Integration), AskedLane, p.ChecksPerMinute()}
-	slot, err := takeSlots(ctx, c.Store, c.Clock, l, time.Time{}, 1)
-	wait := slot.Sub(c.Clock.Now())
+	l := lane{health.ProviderKey(v.Integration), health.AskedLane, p.ChecksPerMinute()}
+	slots, err := takeSlots(ctx, c.Store, l, 1, health.Reachable(now), now.Add(MaxDelay))
 	switch {
 	case err != nil:
 		return false, err
-	case wait <= 0:
-		return false, nil
-	case wait > MaxDelay:
+	case len(slots) == 0:
 		c.Log.WarnContext(ctx, "a check is not made, since too many were asked for", "provider", l.provider, "tenant", r.Tenant)
 		return true, nil
+	case !slots[0].After(now):
+		return false, nil
 	}
-	r.Slot = slot
+	r.Slot = slots[0]
 	return true, errors.Join(c.Queue.Send(ctx, []CheckRequest{r})...)
 }
 

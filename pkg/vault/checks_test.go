@@ -477,11 +477,13 @@ func TestTheChecksOfAccountsThatAreGoneGo(t *testing.T) {
 func (c *clinic) checks() int {
 	n := 0
 	for shard := range c.Store.DueShards() {
-		due, _, err := c.Store.DueChecks(c.t.Context(), shard, c.Clock.Now().Add(1000*time.Hour), "", 100)
-		if err != nil {
-			c.t.Fatal(err)
+		for _, slotted := range []bool{false, true} {
+			due, _, err := c.Store.DueChecks(c.t.Context(), shard, vault.DueRange{Slotted: slotted, Until: c.Clock.Now().Add(1000 * time.Hour), Limit: 100})
+			if err != nil {
+				c.t.Fatal(err)
+			}
+			n += len(due)
 		}
-		n += len(due)
 	}
 	return n
 }

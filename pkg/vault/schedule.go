@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -41,20 +42,11 @@ type CheckQueue interface {
 	Send(ctx context.Context, requests []CheckRequest) []error
 }
 
-// Lane is for whom slots of a provider are.
-type Lane string
-
-// The lanes.
-const (
-	ScheduledLane Lane = "PACE"
-	AskedLane     Lane = "ASKED"
-)
-
 // PaceStore keeps when providers may be asked.
 type PaceStore interface {
 	// Pace is the zero value for a provider that was never asked.
-	Pace(ctx context.Context, provider string, lane Lane) (health.Pace, error)
-	SavePace(ctx context.Context, provider string, lane Lane, p *health.Pace) error
+	Pace(ctx context.Context, provider string, lane health.Lane) (health.Pace, error)
+	SavePace(ctx context.Context, provider string, lane health.Lane, p *health.Pace) error
 	// Breaker is the zero value for a provider that never failed.
 	Breaker(ctx context.Context, provider string) (health.Breaker, error)
 }
@@ -62,16 +54,26 @@ type PaceStore interface {
 // IntegrationName names a data integration of any tenant.
 type IntegrationName struct{ Tenant, Slug string }
 
+// DueRange is a part of the checks in the order of their due times.
+type DueRange struct {
+	Slotted     bool      // those that wait for their slots, else the others
+	From, Until time.Time // when they are due; both are part of it
+	After       string
+	Limit       int
+}
+
 // ScheduleStore is what the schedule needs.
 type ScheduleStore interface {
 	PaceStore
 	// DueShards is the number of shards that checks lie in.
 	DueShards() int
-	// DueChecks lists checks of a shard that are due until then, the longest due
-	// first, as they are now. next is what to pass as after for what follows, ""
-	// at the end; a page may be short, and some may be missing until the index has
-	// caught up.
-	DueChecks(ctx context.Context, shard int, until time.Time, after string, limit int) (due []*health.Check, next string, err error)
+	// DueChecks lists checks of a shard, the longest due first, as they are now,
+	// and those whose rows cannot be read. next is what to pass as r.After for what
+	// follows, "" at the end; a page may be short, and some may be missing until
+	// the index has caught up.
+	DueChecks(ctx context.Context, shard int, r DueRange) (due []*health.Check, next string, err error)
+	// IntegrationsOf are those of the checks that there are; nil is one whose row
+	// cannot be read.
 	IntegrationsOf(ctx context.Context, checks []*health.Check) (map[IntegrationName]*integration.Integration, error)
 	SaveCheck(ctx context.Context, c *health.Check) error
 	DeleteCheck(ctx context.Context, c *health.Check) error
@@ -105,58 +107,67 @@ func (p *Planned) add(o Planned) {
 }
 
 const (
-	// lookahead is how far a run looks: a little further than the next one begins.
-	lookahead = 75 * time.Second
+	// lookahead is how far ahead checks are leased for their slots: when one run is
+	// late, or is left out, no slot is missed.
+	lookahead = 3 * time.Minute
 	// perRound is how many checks of each shard are worked on at a time.
 	perRound = 25
-	// perRun is how many checks of a shard one run writes at most. Each write
+	// perRun is how many checks of a shard one run works on at most. Each write
 	// moves an entry of the index, which is two writes of a partition that takes
-	// 1,000 in a second.
-	perRun = 450
+	// 1,000 in a second, and two runs may meet.
+	perRun = 250
 )
 
-// Run plans what is due, until nothing is or time is short.
-func (s *Schedule) Run(ctx context.Context) (Planned, error) {
-	var total Planned
-	until := s.Clock.Now().Add(lookahead)
-	cursors := make([]cursor, s.Store.DueShards())
-	for range perRun / perRound {
-		if short(ctx) {
-			break
-		}
-		due, err := s.due(ctx, until, cursors)
-		if err != nil {
-			return total, err
-		}
-		if len(due) == 0 && finished(cursors) {
-			break
-		}
-		done, err := s.plan(ctx, due)
+// Run plans what is due, until nothing is or time is short. Those whose slots can
+// be used come first: however many wait for slots of their own, or have missed
+// theirs, no slot is missed for that.
+func (s *Schedule) Run(ctx context.Context) (total Planned, err error) {
+	now := s.Clock.Now()
+	left := slices.Repeat([]int{perRun}, s.Store.DueShards())
+	for _, r := range []DueRange{
+		{Slotted: true, From: health.Reachable(now), Until: now.Add(lookahead)},
+		{Slotted: true, Until: health.Reachable(now)},
+		{Until: now},
+	} {
+		done, failed := s.runOver(ctx, r, left)
 		total.add(done)
-		if err != nil {
-			return total, err
+		err = errors.Join(err, failed)
+	}
+	return total, err
+}
+
+// runOver plans the checks of a range. left is how many of each shard this run
+// may still work on. A shard that cannot be read does not keep the others from
+// being planned.
+func (s *Schedule) runOver(ctx context.Context, r DueRange, left []int) (total Planned, err error) {
+	cursors := make([]cursor, len(left))
+	for shard := range cursors {
+		cursors[shard] = cursor{DueRange: r, done: left[shard] == 0}
+	}
+	for !finished(cursors) && !short(ctx) {
+		due, unread := s.due(ctx, cursors, left)
+		done, failed := s.plan(ctx, due)
+		total.add(done)
+		err = errors.Join(err, unread, failed)
+		if failed != nil {
+			break
 		}
 	}
-	return total, nil
+	return total, err
 }
 
 // cursor is how far a shard was read.
 type cursor struct {
-	after string
-	done  bool
+	DueRange
+	done bool
 }
 
 func finished(cursors []cursor) bool {
-	for _, c := range cursors {
-		if !c.done {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(cursors, func(c cursor) bool { return !c.done })
 }
 
 // due reads the next checks of each shard, so that no shard is written to alone.
-func (s *Schedule) due(ctx context.Context, until time.Time, cursors []cursor) ([]*health.Check, error) {
+func (s *Schedule) due(ctx context.Context, cursors []cursor, left []int) ([]*health.Check, error) {
 	pages := make([][]*health.Check, len(cursors))
 	errs := make([]error, len(cursors))
 	var wait sync.WaitGroup
@@ -166,244 +177,198 @@ func (s *Schedule) due(ctx context.Context, until time.Time, cursors []cursor) (
 			continue
 		}
 		wait.Go(func() {
-			pages[shard], c.after, errs[shard] = s.Store.DueChecks(ctx, shard, until, c.after, perRound)
-			c.done = c.after == ""
+			c.Limit = min(perRound, left[shard])
+			pages[shard], c.After, errs[shard] = s.Store.DueChecks(ctx, shard, c.DueRange)
+			left[shard] -= len(pages[shard])
+			c.done = c.After == "" || left[shard] == 0 || errs[shard] != nil
 		})
 	}
 	wait.Wait()
-	var due []*health.Check
-	for _, page := range pages {
-		due = append(due, page...)
-	}
-	return due, errors.Join(errs...)
+	return slices.Concat(pages...), errors.Join(errs...)
 }
+
+// candidate is a check that is due, and what is decided about it.
+type candidate struct {
+	check *health.Check
+	in    *integration.Integration // nil: it is gone, or cannot be read
+	slot  time.Time                // in which its provider is asked; zero: none so far
+	full  bool                     // its provider has no slot for it
+}
+
+// fate is what becomes of a check that is due.
+type fate int
+
+const (
+	asks  fate = iota // its provider is to be asked
+	rests             // it is not wanted yet
+	gone              // it is of nothing any more
+	aside             // it rests, and is an operator's to look at
+	lost              // it cannot be read
+)
 
 // plan decides about each check and writes what was decided.
 func (s *Schedule) plan(ctx context.Context, due []*health.Check) (done Planned, err error) {
+	if len(due) == 0 {
+		return done, nil
+	}
 	known, err := s.Store.IntegrationsOf(ctx, due)
 	if err != nil {
 		return done, err
 	}
-	var waiting []*candidate
+	sorted := map[fate][]*candidate{}
 	for _, c := range due {
-		in := known[IntegrationName{c.Tenant, c.Slug}]
-		if asked := s.sort(ctx, c, in, &done); asked != nil {
-			waiting = append(waiting, asked)
-		}
+		in, there := known[IntegrationName{c.Tenant, c.Slug}]
+		what := s.sort(ctx, c, in, there)
+		sorted[what] = append(sorted[what], &candidate{check: c, in: in})
 	}
-	leased, postponed, err := s.pace(ctx, waiting)
-	if err != nil {
-		return done, err
-	}
-	done.Postponed += s.save(ctx, postponed)
-	return done, s.lease(ctx, leased, &done)
+	leased, postponed := s.pace(ctx, sorted[asks])
+	done.Leased, err = s.lease(ctx, leased)
+	done.Postponed = len(s.save(ctx, postponed))
+	done.Resting = len(s.save(ctx, sorted[rests]))
+	done.Dropped = len(s.drop(ctx, sorted[gone]))
+	done.SetAside = len(s.save(ctx, sorted[aside])) + s.renew(ctx, sorted[lost])
+	return done, err
 }
 
-// candidate is a check whose provider is to be asked.
-type candidate struct {
-	check *health.Check
-	in    *integration.Integration
-	slot  time.Time
-}
-
-// sort deals with a check that needs no asking, and returns the others.
-func (s *Schedule) sort(ctx context.Context, c *health.Check, in *integration.Integration, done *Planned) *candidate {
+// sort decides what becomes of a check. in is nil when there is no such
+// integration, and also when it is there and cannot be read.
+func (s *Schedule) sort(ctx context.Context, c *health.Check, in *integration.Integration, there bool) fate {
 	now := s.Clock.Now()
 	switch {
 	case c.Damaged:
-		s.setAside(ctx, c, "the row of a check cannot be read")
-		done.SetAside += s.drop(ctx, c)
+		s.tell(ctx, c, "the row of a check cannot be read")
+		return lost
+	case in == nil && there:
+		s.tell(ctx, c, "the integration of a check cannot be read")
+		c.Wait(now, health.LookAgain)
+		return aside
 	case in == nil || in.ID != c.IntegrationID:
-		done.Dropped += s.drop(ctx, c)
+		return gone
 	case in.Provider().Check == nil:
 		c.DueAt = time.Time{}
-		done.Resting += s.saveOne(ctx, c)
+		return rests
 	case c.Resting(now, in.CheckEvery()):
-		done.Resting += s.saveOne(ctx, c)
+		return rests
 	case c.Tries >= health.MaxTries:
-		s.setAside(ctx, c, "a check never comes to a finding")
-		c.DueAt, c.Tries = now.Add(health.LookAgain), 0
-		done.SetAside += s.saveOne(ctx, c)
+		s.tell(ctx, c, "a check never comes to a finding")
+		c.Wait(now, health.LookAgain)
+		c.Tries = 0
+		return aside
 	default:
-		return &candidate{check: c, in: in}
+		return asks
 	}
-	return nil
 }
 
-// setAside tells operators of a check that keeps failing.
-func (s *Schedule) setAside(ctx context.Context, c *health.Check, why string) {
+// tell tells operators of a check that keeps failing.
+func (s *Schedule) tell(ctx context.Context, c *health.Check, why string) {
 	s.Log.ErrorContext(ctx, why, "alarm", "poison", "tenant", c.Tenant, "account_id", c.AccountID, "slug", c.Slug, "revision", c.Revision)
 }
 
-// pace gives each candidate a slot of its provider: some soon, some later.
-func (s *Schedule) pace(ctx context.Context, waiting []*candidate) (leased, postponed []*candidate, err error) {
-	now := s.Clock.Now()
-	groups := map[lane][]*candidate{}
-	for _, c := range waiting {
-		if c.check.HasSlot(now) {
-			c.slot = c.check.DueAt
-		}
-		group := laneOf(c)
-		groups[group] = append(groups[group], c)
+// renew deletes checks that cannot be read, and has their keys looked at, which
+// makes new ones. It returns how many.
+func (s *Schedule) renew(ctx context.Context, candidates []*candidate) int {
+	requests := make([]CheckRequest, len(candidates))
+	for i, c := range candidates {
+		requests[i] = c.request(health.Asked)
+		requests[i].Revision, requests[i].AskedAt = 0, s.Clock.Now()
 	}
-	for group, members := range groups {
-		if err := s.reserve(ctx, group, members); err != nil {
-			return nil, nil, err
-		}
-	}
-	for _, c := range waiting {
-		if c.slot.After(now.Add(lookahead)) {
-			c.check.PutOff(c.slot)
-			postponed = append(postponed, c)
-		} else {
-			leased = append(leased, c)
-		}
-	}
-	return leased, postponed, nil
-}
-
-// lane is whose slots are taken.
-type lane struct {
-	provider  string
-	lane      Lane
-	perMinute int
-}
-
-func laneOf(c *candidate) lane {
-	l := lane{provider: health.ProviderKey(c.in), lane: ScheduledLane, perMinute: c.in.Provider().ChecksPerMinute()}
-	if c.check.Urgent() {
-		l.lane = AskedLane
-	}
-	return l
-}
-
-// gap is the time between two slots of the lane, and slack how far behind the
-// present they may lie.
-func (l lane) gap() (gap, slack time.Duration) {
-	if l.lane == AskedLane {
-		return health.AskedGap(l.perMinute)
-	}
-	return health.ScheduledGap(l.perMinute), 0
-}
-
-// reserve reserves slots for those of the members that have none, or whose
-// provider has trouble until after it.
-func (s *Schedule) reserve(ctx context.Context, l lane, members []*candidate) error {
-	breaker, err := s.Store.Breaker(ctx, l.provider)
+	sent, _, err := s.send(ctx, candidates, requests)
 	if err != nil {
-		return err
+		s.Log.ErrorContext(ctx, "checks that cannot be read were not made anew", "error", err)
 	}
-	var without []*candidate
-	for _, c := range members {
-		if c.slot.IsZero() || c.slot.Before(breaker.OpenUntil) {
-			without = append(without, c)
-		}
-	}
-	if len(without) == 0 {
-		return nil
-	}
-	slot, err := takeSlots(ctx, s.Store, s.Clock, l, breaker.OpenUntil, len(without))
-	now := s.Clock.Now()
-	gap, _ := l.gap()
-	for _, c := range without {
-		if c.slot = slot; slot.Before(now) {
-			c.slot = now
-		}
-		slot = slot.Add(gap)
-	}
-	return err
+	return len(s.drop(ctx, sent))
 }
 
-// takeSlots reserves n slots of a lane and returns the first.
-func takeSlots(ctx context.Context, rows PaceStore, clock ident.Clock, l lane, notBefore time.Time, n int) (first time.Time, err error) {
-	err = insist(ctx, func() error {
-		p, err := rows.Pace(ctx, l.provider, l.lane)
-		if err != nil {
-			return err
-		}
-		gap, slack := l.gap()
-		first = p.Reserve(clock.Now().Add(-slack), notBefore, n, gap)
-		return rows.SavePace(ctx, l.provider, l.lane, &p)
-	})
-	return first, err
-}
-
-// lease leases checks and has them made. A lease whose message is lost ends, and
-// the check is due again.
-func (s *Schedule) lease(ctx context.Context, candidates []*candidate, done *Planned) error {
+// lease leases checks, has them made, and returns how many. A lease whose message
+// is lost ends, and the check is due again; one whose message the queue does not
+// take is given back. It is an error when the queue takes none.
+func (s *Schedule) lease(ctx context.Context, candidates []*candidate) (int, error) {
 	for _, c := range candidates {
 		c.check.Take(c.slot)
 	}
-	var requests []CheckRequest
-	for i, saved := range s.saveAll(ctx, candidates) {
-		if saved {
-			requests = append(requests, candidates[i].request())
-		}
+	leased := s.save(ctx, candidates)
+	requests := make([]CheckRequest, len(leased))
+	for i, c := range leased {
+		requests[i] = c.request(c.check.Why(c.slot))
 	}
-	done.Leased += len(requests)
-	return errors.Join(s.Queue.Send(ctx, requests)...)
+	sent, unsent, err := s.send(ctx, leased, requests)
+	for _, c := range unsent {
+		c.check.GiveBack(c.slot)
+		c.check.PutOff(c.slot)
+	}
+	s.save(ctx, unsent)
+	if err != nil && len(sent) > 0 {
+		s.Log.ErrorContext(ctx, "some checks were not asked for", "checks", len(unsent), "error", err)
+		err = nil
+	}
+	return len(sent), err
 }
 
-func (c *candidate) request() CheckRequest {
-	r := CheckRequest{
+// send queues a request for each candidate and says which of them were taken.
+func (s *Schedule) send(ctx context.Context, candidates []*candidate, requests []CheckRequest) (sent, unsent []*candidate, err error) {
+	if len(requests) == 0 {
+		return nil, nil, nil
+	}
+	errs := s.Queue.Send(ctx, requests)
+	for i, c := range candidates {
+		if errs[i] == nil {
+			sent = append(sent, c)
+		} else {
+			unsent = append(unsent, c)
+		}
+	}
+	return sent, unsent, errors.Join(errs...)
+}
+
+// request asks for a look at the candidate's key in its slot.
+func (c *candidate) request(why health.Cause) CheckRequest {
+	return CheckRequest{
 		Tenant:       c.check.Tenant,
 		Slug:         c.check.Slug,
 		User:         c.check.Owner.User,
 		Organization: c.check.Owner.Organization,
-		Cause:        health.Scheduled,
+		Cause:        why,
 		Revision:     c.check.Revision,
 		Slot:         c.slot,
 	}
-	switch {
-	case !c.check.ReportedAt.IsZero():
-		r.Cause = health.Report
-	case !c.check.RefusedAt.IsZero():
-		r.Cause = health.Confirm
-	}
-	return r
 }
 
-func (s *Schedule) save(ctx context.Context, candidates []*candidate) int {
-	n := 0
-	for _, saved := range s.saveAll(ctx, candidates) {
-		if saved {
-			n++
+// save stores checks and returns those that are stored.
+func (s *Schedule) save(ctx context.Context, candidates []*candidate) []*candidate {
+	return s.write(ctx, candidates, s.Store.SaveCheck)
+}
+
+// drop deletes checks and returns those that are deleted.
+func (s *Schedule) drop(ctx context.Context, candidates []*candidate) []*candidate {
+	return s.write(ctx, candidates, s.Store.DeleteCheck)
+}
+
+// write writes checks side by side. One that has changed is somebody else's.
+func (s *Schedule) write(ctx context.Context, candidates []*candidate, with func(context.Context, *health.Check) error) []*candidate {
+	errs := make([]error, len(candidates))
+	sideBySide(len(candidates), func(i int) { errs[i] = with(ctx, candidates[i].check) })
+	var written []*candidate
+	for i, c := range candidates {
+		switch {
+		case errs[i] == nil:
+			written = append(written, c)
+		case !errors.Is(errs[i], ErrChanged):
+			s.Log.ErrorContext(ctx, "a check was not planned", "tenant", c.check.Tenant, "account_id", c.check.AccountID, "error", errs[i])
 		}
 	}
-	return n
+	return written
 }
 
-// saveAll writes checks side by side and says which of them are stored.
-func (s *Schedule) saveAll(ctx context.Context, candidates []*candidate) []bool {
-	saved := make([]bool, len(candidates))
+// sideBySide does n things, some of them at a time.
+func sideBySide(n int, do func(i int)) {
 	slots := make(chan struct{}, parallel)
 	var wait sync.WaitGroup
-	for i, c := range candidates {
+	for i := range n {
 		slots <- struct{}{}
 		wait.Go(func() {
 			defer func() { <-slots }()
-			saved[i] = s.saveOne(ctx, c.check) == 1
+			do(i)
 		})
 	}
 	wait.Wait()
-	return saved
-}
-
-// saveOne is 1 when the check is stored. One that has changed is somebody else's.
-func (s *Schedule) saveOne(ctx context.Context, c *health.Check) int {
-	return s.wrote(ctx, c, s.Store.SaveCheck(ctx, c))
-}
-
-func (s *Schedule) drop(ctx context.Context, c *health.Check) int {
-	return s.wrote(ctx, c, s.Store.DeleteCheck(ctx, c))
-}
-
-func (s *Schedule) wrote(ctx context.Context, c *health.Check, err error) int {
-	if err == nil {
-		return 1
-	}
-	if !errors.Is(err, ErrChanged) {
-		s.Log.ErrorContext(ctx, "a check was not planned", "tenant", c.Tenant, "account_id", c.AccountID, "error", err)
-	}
-	return 0
 }

@@ -2,6 +2,7 @@ package boottest
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"testing"
@@ -80,7 +81,7 @@ type Checks struct {
 }
 
 // Send implements vault.CheckQueue.
-func (q *Checks) Send(_ context.Context, requests []vault.CheckRequest) []error {
+func (q *Checks) Send(ctx context.Context, requests []vault.CheckRequest) []error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	errs := make([]error, len(requests))
@@ -91,7 +92,7 @@ func (q *Checks) Send(_ context.Context, requests []vault.CheckRequest) []error 
 		if r.Slot.Sub(q.now()) > vault.MaxDelay {
 			q.t.Errorf("a request is further ahead than a queue delays it: %+v", r)
 		}
-		if errs[i] = q.fail; q.fail == nil {
+		if errs[i] = errors.Join(q.fail, ctx.Err()); errs[i] == nil {
 			q.wait = append(q.wait, r)
 		}
 	}

@@ -1,0 +1,136 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"keyvend/pkg/health"
+)
+
+// lane is whose slots are taken.
+type lane struct {
+	provider  string
+	lane      health.Lane
+	perMinute int
+}
+
+func laneOf(c *candidate, now time.Time) lane {
+	l := lane{provider: health.ProviderKey(c.in), lane: health.ScheduledLane, perMinute: c.in.Provider().ChecksPerMinute()}
+	if c.check.Why(now) != health.Scheduled {
+		l.lane = health.AskedLane
+	}
+	return l
+}
+
+// ahead is how far ahead the schedule takes slots of the lane: whoever comes later
+// waits no longer, whatever becomes of the checks that have them. Of what people
+// ask for, half is left for people.
+func (l lane) ahead() time.Duration {
+	if l.lane == health.AskedLane {
+		return MaxDelay / 2
+	}
+	return health.LookAgain
+}
+
+// pace gives each candidate a slot of its provider: some soon, some later. Those
+// that get none come again later, and those whose provider's rows cannot be read
+// or written stay as they are.
+func (s *Schedule) pace(ctx context.Context, waiting []*candidate) (leased, postponed []*candidate) {
+	now := s.Clock.Now()
+	groups := map[lane][]*candidate{}
+	for _, c := range waiting {
+		if c.check.HasSlot(now) {
+			c.slot = c.check.DueAt
+		}
+		l := laneOf(c, now)
+		groups[l] = append(groups[l], c)
+	}
+	lanes := slices.Collect(maps.Keys(groups))
+	sideBySide(len(lanes), func(i int) {
+		l := lanes[i]
+		if err := s.reserve(ctx, l, groups[l], now); err != nil {
+			s.Log.ErrorContext(ctx, "checks got no slots", "provider", l.provider, "lane", l.lane, "checks", len(groups[l]), "error", err)
+		}
+	})
+	for _, c := range waiting {
+		switch {
+		case c.full:
+			postponed = append(postponed, c)
+		case c.slot.IsZero():
+		case c.slot.After(now.Add(lookahead)):
+			c.check.PutOff(c.slot)
+			postponed = append(postponed, c)
+		default:
+			leased = append(leased, c)
+		}
+	}
+	return leased, postponed
+}
+
+// reserve gives slots to those of the members that have none, or whose provider
+// has trouble until after it. When there are too few, who was looked at longest
+// ago comes first.
+func (s *Schedule) reserve(ctx context.Context, l lane, members []*candidate, now time.Time) error {
+	breaker, err := s.Store.Breaker(ctx, l.provider)
+	if err != nil {
+		return err
+	}
+	from := now
+	if breaker.OpenUntil.After(now) {
+		from = breaker.OpenUntil
+	}
+	var without []*candidate
+	for _, c := range members {
+		if c.slot.Before(breaker.OpenUntil) || c.slot.IsZero() {
+			c.slot = time.Time{}
+			without = append(without, c)
+		}
+	}
+	slices.SortStableFunc(without, func(a, b *candidate) int { return a.check.LookedAt().Compare(b.check.LookedAt()) })
+	slots, err := takeSlots(ctx, s.Store, l, len(without), from, from.Add(l.ahead()))
+	if err != nil {
+		return err
+	}
+	for i, c := range without {
+		if i < len(slots) {
+			c.slot = slots[i]
+		} else {
+			c.full = true
+			c.check.Wait(now, l.ahead())
+		}
+	}
+	return nil
+}
+
+// takeSlots reserves the next n slots of a lane, none before from, and none after
+// until: there may be fewer.
+func takeSlots(ctx context.Context, rows PaceStore, l lane, n int, from, until time.Time) ([]time.Time, error) {
+	if n == 0 {
+		return nil, nil
+	}
+	for try := 1; ; try++ {
+		p, err := rows.Pace(ctx, l.provider, l.lane)
+		if err != nil {
+			return nil, err
+		}
+		slots := p.Reserve(l.lane, l.perMinute, n, from, until)
+		if len(slots) == 0 {
+			return nil, nil
+		}
+		err = rows.SavePace(ctx, l.provider, l.lane, &p)
+		switch {
+		case err == nil:
+			return slots, nil
+		case !errors.Is(err, ErrChanged):
+			return nil, err
+		case try == attempts:
+			return nil, errConcurrent.Because(err)
+		}
+		if err := pause(ctx, try); err != nil {
+			return nil, err
+		}
+	}
+}
