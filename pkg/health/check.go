@@ -253,6 +253,12 @@ func (c *Check) Resting(now time.Time, every time.Duration) bool {
 // Urgent reports whether somebody waits for the look that is due.
 func (c *Check) Urgent() bool { return !c.RefusedAt.IsZero() || !c.ReportedAt.IsZero() }
 
+// Early reports whether a look now could not confirm the refusal that waits for
+// a second one.
+func (c *Check) Early(now time.Time) bool {
+	return !c.RefusedAt.IsZero() && c.ReportedAt.IsZero() && now.Sub(c.RefusedAt) < apart
+}
+
 // Take leases the check for a look at the given time.
 func (c *Check) Take(at time.Time) {
 	c.DueAt, c.Slotted = at.Add(Lease), false

@@ -224,6 +224,8 @@ func (s *Schedule) sort(ctx context.Context, c *health.Check, in *integration.In
 		s.setAside(ctx, c, "a check never comes to a finding")
 		c.DueAt, c.Tries = now.Add(health.LookAgain), 0
 		done.SetAside += s.saveOne(ctx, c)
+	case c.Early(now):
+		// A later run finds it.
 	default:
 		return &candidate{check: c, in: in}
 	}
