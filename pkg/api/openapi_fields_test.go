@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"keyvend/pkg/event"
+	"keyvend/pkg/health"
 	"keyvend/pkg/ident"
 	"keyvend/pkg/secret"
 	"keyvend/pkg/vault"
@@ -261,6 +262,26 @@ func TestEveryFieldOfAnAnswerIsDescribedAndNothingElseIs(t *testing.T) {
 		if !seen[name] {
 			t.Errorf("answers have the schema %s of %s: name its type in answers(), in openapi_fields_test.go", name, descriptionFile)
 		}
+	}
+}
+
+func TestEveryReasonIsDescribedAndNothingElseIs(t *testing.T) {
+	schemas := theDescription(t).in("components", "schemas")
+	said := map[any]bool{}
+	for _, part := range []described{schemas.in("Reason"), schemas.in("EventAccount", "properties", "reason")} {
+		reasons, _ := part["enum"].([]any)
+		for _, reason := range reasons {
+			said[reason] = true
+		}
+	}
+	for _, reason := range health.Reasons() {
+		if !said[string(reason)] {
+			t.Errorf("accounts or events may have the reason %s: add it to its schemas in %s", reason, descriptionFile)
+		}
+		delete(said, string(reason))
+	}
+	for reason := range said {
+		t.Errorf("%s describes the reason %v, which there is not", descriptionFile, reason)
 	}
 }
 

@@ -65,7 +65,7 @@ var provoked = map[string][]request{
 	"PUT /user_management/users/{user_id}/connected_accounts/{slug}":              {{body: `{"state":"connected","access_token":"x"}`}},
 	"PATCH /keyvend/accounts/{account_id}":                                        {{body: `{"metadata":{"":"x"}}`}},
 	"GET /keyvend/accounts":                                                       {{path: "/keyvend/accounts?user_id=.."}},
-	"PUT /organizations/{organization_id}/data_integration_configurations/{slug}": {{body: `{"enabled":true,"scopes":[]}`}},
+	"PUT /organizations/{organization_id}/data_integration_configurations/{slug}": {{body: `{"enabled":true,"scopes":[]}`}, {body: `{"scopes":null}`}},
 	"PUT /keyvend/settings":                                                       {{body: `{"allowed_origins":["*"]}`}},
 	"GET /keyvend/integrations/{slug}/usage":                                      {{path: "/keyvend/integrations/openai/usage?hours=0"}},
 	"POST /data-integrations/{slug}/credentials":                                  {{before: stopped}, {before: switchedOff}},

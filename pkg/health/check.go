@@ -274,6 +274,12 @@ func (c *Check) reported(at time.Time) bool {
 	return !c.ReportedAt.IsZero() && at.Sub(c.ReportedAt).Abs() < reportHeld
 }
 
+// Early reports whether a look now could not confirm the refusal that waits for
+// a second one.
+func (c *Check) Early(now time.Time) bool {
+	return !c.RefusedAt.IsZero() && c.ReportedAt.IsZero() && now.Sub(c.RefusedAt) < apart
+}
+
 // Take leases the check for a look at the given time.
 func (c *Check) Take(at time.Time) {
 	c.DueAt, c.Slotted = at.Add(Lease<<min(max(c.Tries, 0), MaxTries)), false

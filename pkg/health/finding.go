@@ -3,6 +3,8 @@ package health
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"keyvend/pkg/catalog"
@@ -55,6 +57,9 @@ var sentences = map[Reason]string{
 	NoCheck:       "There is no check for this key.",
 	Reported:      "The key was reported as refused by its provider.",
 }
+
+// Reasons are all of them, sorted.
+func Reasons() []Reason { return slices.Sorted(maps.Keys(sentences)) }
 
 // Sentence says it in words for people.
 func (r Reason) Sentence() string { return sentences[r] }

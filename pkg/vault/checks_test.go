@@ -194,6 +194,22 @@ func TestOneRefusalIsNoVerdictAndASecondMinutesLaterIs(t *testing.T) {
 	}
 }
 
+func TestNoKeyIsAskedAboutASecondTimeBeforeThatCounts(t *testing.T) {
+	c := newClinic(t)
+	c.Providers.Say(http.StatusUnauthorized, `{}`)
+	const users = 20
+	var ids []string
+	for i := range users {
+		ids = append(ids, c.connect(fmt.Sprint("user", i)))
+	}
+	if made := c.rounds(12); made != 2*users {
+		t.Errorf("%d checks of %d keys, want 2 of each", made, users)
+	}
+	for _, id := range ids {
+		c.expect(id, "needs_reauthorization", "invalid", "refused")
+	}
+}
+
 func TestAReportAndOneRefusalAreEnoughAndARestoredKeyRecovers(t *testing.T) {
 	c := newClinic(t)
 	id := c.connect("anna")

@@ -204,6 +204,7 @@ const (
 	gone              // it is of nothing any more
 	aside             // it rests, and is an operator's to look at
 	lost              // it cannot be read
+	early             // a later run finds it
 )
 
 // plan decides about each check and writes what was decided.
@@ -254,6 +255,8 @@ func (s *Schedule) sort(ctx context.Context, c *health.Check, in *integration.In
 		c.Wait(now, health.LookAgain)
 		c.Tries = 0
 		return aside
+	case c.Early(now):
+		return early
 	default:
 		return asks
 	}
