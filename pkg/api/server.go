@@ -100,8 +100,12 @@ func Routes() map[string][]string {
 	return all
 }
 
-// PagePaths lists the paths whose answers are files, and so no JSON.
-func PagePaths() []string { return paths(Pages(nil)) }
+// IsPage reports whether a path is one whose answers are files, and so no JSON.
+func IsPage(path string) bool { return newRouter(Pages(nil)).has(path) }
+
+// IsPreflight reports whether a request is no call but a browser's question whether
+// there may be one.
+func IsPreflight(method, path string) bool { return method == http.MethodOptions && forWidgets(path) }
 
 // answer is a status and a body; nil is no body.
 type answer struct {

@@ -135,7 +135,7 @@ func share(w http.ResponseWriter, r *http.Request) (done bool) {
 		h.Set("Access-Control-Allow-Origin", origin)
 	}
 	h.Set("Access-Control-Expose-Headers", "Retry-After, X-Request-ID")
-	if r.Method != http.MethodOptions {
+	if !IsPreflight(r.Method, r.URL.Path) {
 		return false
 	}
 	h.Set("Access-Control-Allow-Methods", "GET, PUT, DELETE")
