@@ -10,7 +10,11 @@
 // A page names what it needs as {{assets}}/dashboard/main.js, for which it gets
 // /assets/{version}/dashboard/main.js: the version is made of all files, so that
 // whatever bears it can be kept for ever. Modules that import each other by
-// relative paths need no placeholder.
+// relative paths need no placeholder. Neither pages nor what they load may hold
+// inline scripts or styles, or load anything from elsewhere: browsers refuse it.
+//
+// Whoever follows a link to /dashboard#key=sk_kv_… brings the API key to sign in
+// with, for which the dashboard gets a session and which it then forgets.
 package web
 
 import (
