@@ -7,10 +7,10 @@
 //	files/embed/index.html       /embed/{tenant}
 //	files/…                      /assets/{version}/…, for whatever these need
 //
-// A page names what it needs as {{assets}}/dashboard/main.js, for which it gets
+// A file names what it needs as {{assets}}/dashboard/main.js, for which browsers get
 // /assets/{version}/dashboard/main.js: the version is made of all files, so that
-// whatever bears it can be kept for ever. Modules that import each other by
-// relative paths need no placeholder. Neither pages nor what they load may hold
+// whatever bears it can be kept for ever. Between modules below it relative paths
+// will do. Neither pages nor what they load may hold
 // inline scripts or styles, or load anything from elsewhere: browsers refuse it.
 //
 // Whoever follows a link to /dashboard#key=sk_kv_… brings the API key to sign in
@@ -84,8 +84,8 @@ func read(from fs.FS) *Site {
 		return nil
 	})
 	s.version = hex.EncodeToString(all.Sum(nil)[:8])
-	for name, f := range s.files {
-		if path.Ext(name) == ".html" {
+	for _, f := range s.files {
+		if strings.HasPrefix(f.Type, "text/") {
 			f.Body = bytes.ReplaceAll(f.Body, []byte("{{assets}}"), []byte(AssetPath+s.version))
 		}
 		sum := sha256.Sum256(f.Body)
