@@ -103,12 +103,11 @@ func (s *Server) widgetToken(r *request) (session.Token, error) {
 	return token, nil
 }
 
-// pageOf is where a request comes from, as its browser says.
+// pageOf is where a request comes from, as its browser says: once. What stands
+// there twice becomes one value, as behind a gateway, which is nobody's.
 func pageOf(r *request) vault.Page {
-	return vault.Page{
-		Origin:     r.Header.Get("Origin"),
-		SameOrigin: r.Header.Get("Sec-Fetch-Site") == "same-origin",
-	}
+	all := func(name string) string { return strings.Join(r.Header.Values(name), ",") }
+	return vault.Page{Origin: all("Origin"), SameOrigin: all("Sec-Fetch-Site") == "same-origin"}
 }
 
 // errWidgetToken is what whoever brings no valid widget token hears, whatever is

@@ -201,7 +201,9 @@ func TestATokenHoldsForItsHourItsTenantsEpochAndUntilItIsEnded(t *testing.T) {
 		"another epoch":                    {0, func(_ *session.Claims, t *tenant.Tenant, _ *tenant.Settings) { t.Epoch++ }, false},
 		"an epoch to come":                 {0, func(_ *session.Claims, t *tenant.Tenant, _ *tenant.Settings) { t.Epoch-- }, false},
 		"ended before":                     {0, func(_ *session.Claims, _ *tenant.Tenant, s *tenant.Settings) { s.SessionsNotBefore = now }, true},
-		"ended since":                      {0, func(_ *session.Claims, _ *tenant.Tenant, s *tenant.Settings) { s.SessionsNotBefore = now.Add(time.Millisecond) }, false},
+		"ended since": {0, func(_ *session.Claims, _ *tenant.Tenant, s *tenant.Settings) {
+			s.SessionsNotBefore = now.Add(time.Millisecond)
+		}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			stated, of, settings := claims(), &tenant.Tenant{Epoch: 3}, &tenant.Settings{}
