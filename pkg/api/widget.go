@@ -92,8 +92,9 @@ func (b byToken[T, P]) serve(s *Server, _ apikey.Scope, w http.ResponseWriter, r
 
 // widgetToken is the token that a request brings, before anything is read.
 func (s *Server) widgetToken(r *request) (session.Token, error) {
-	text, _ := r.bearer()
-	token, known := session.Parse(seal.WidgetToken, text)
+	text, known := r.bearer()
+	token, isToken := session.Parse(seal.WidgetToken, text)
+	known = known && isToken
 	if err := s.listen(r, known && s.gate.RecognizesWidget(token)); err != nil {
 		return token, err
 	}
