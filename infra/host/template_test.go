@@ -163,6 +163,7 @@ func TestRoutesOfTheTemplateAreThoseOfTheAPI(t *testing.T) {
 		}
 	}
 	served["providers"] = append(served["providers"], "$default")
+	served["widget"] = append(served["widget"], "OPTIONS /_widgets/{proxy+}")
 	for name, f := range functions(t) {
 		want := slices.Clone(served[name])
 		slices.Sort(want)
@@ -182,7 +183,7 @@ func TestTriggersTimeoutsAndMemory(t *testing.T) {
 	for name, f := range functions(t) {
 		isHTTP := len(f.Routes) > 0
 		switch name {
-		case "providers", "keys", "vend":
+		case "providers", "keys", "vend", "widget":
 			if !isHTTP || len(f.Schedules) > 0 || f.Timeout != 10*time.Second {
 				t.Errorf("%s: %+v", name, f)
 			}
@@ -285,13 +286,14 @@ var cells = map[string]struct {
 	unwrap, wrap             string // purposes
 }{
 	"providers": {read: "TFKIOUELS", query: "TFKIOUELS", put: "FIJOURS", check: "FIJOURS", remove: "I", unwrap: "ingest"},
-	"keys":      {read: "TFKIOUCLS", query: "TFKIOUCLS", put: "JKOURS", check: "JKOURS", remove: "OU", list: "KU", ids: "KU", unwrap: "ingest"},
+	"keys":      {read: "TFPKIOUCLS", query: "TFKIOUCLS", put: "FJKOURS", check: "FJKOURS", remove: "OU", list: "KU", ids: "KU", unwrap: "ingest session"},
 	"vend":      {read: "TFKIOUPC", unwrap: "seal"},
+	"widget":    {read: "TFKIOUCLS", query: "TFKIOUCLS", put: "OURS", check: "OURS", remove: "U", unwrap: "ingest"},
 	"sweep":     {read: "JUCIS", query: "JUCIS", put: "JCS", check: "JC", remove: "JUC", list: "U", ids: "U", due: "C"},
 	"health":    {read: "TFPIOUCS", put: "UCRS", remove: "C", unwrap: "seal"},
 	"outbox":    {read: "ECI", put: "EC", remove: "C"},
 	"ledger":    {read: "L", put: "L"},
-	"tenants":   {read: "TFPK", query: "TFPK", put: "TFPK", check: "TFPK", list: "TK", unwrap: "ingest seal", wrap: "ingest seal"},
+	"tenants":   {read: "TFPK", query: "TFPK", put: "TFPK", check: "TFPK", list: "TK", unwrap: "ingest seal", wrap: "ingest seal session"},
 }
 
 func TestEachFunctionMayTouchItsOwnPartitionsAndNoOthers(t *testing.T) {
@@ -568,7 +570,7 @@ func TestStatementsOfTheSealingKeyNameTheirPurposes(t *testing.T) {
 // Grants and later additions cannot get around a denial.
 func TestTheSealingKeyDeniesEvenWhatAnotherStatementAllows(t *testing.T) {
 	open := append(keyPolicy(t), iam.Statement{Effect: "Allow", Actions: []string{"kms:*"}, Resources: []string{"*"}, Principals: []string{"*"}})
-	for _, purpose := range []string{"ingest", "seal", "other"} {
+	for _, purpose := range []string{"ingest", "seal", "session", "other"} {
 		for _, action := range []string{"kms:Encrypt", "kms:Decrypt"} {
 			principal := "arn:aws:iam::123456789012:role/admin"
 			c := iam.Call{Principal: principal, Action: action, Resource: keyARN, Context: map[string][]string{

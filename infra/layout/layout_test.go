@@ -97,7 +97,7 @@ var layers = [][]string{
 		"pkg/bus/eventbridge", "pkg/bus/sqs", "pkg/attempt", "pkg/outbound",
 	},
 	{"pkg/vault"},
-	{"pkg/account", "pkg/apikey", "pkg/audit", "pkg/health", "pkg/event", "pkg/integration", "pkg/removal", "pkg/tenant", "pkg/usage", "pkg/catalog", "pkg/seal", "pkg/table"},
+	{"pkg/account", "pkg/apikey", "pkg/audit", "pkg/session", "pkg/health", "pkg/event", "pkg/integration", "pkg/removal", "pkg/tenant", "pkg/usage", "pkg/catalog", "pkg/seal", "pkg/table", "pkg/web"},
 	{"pkg/ident", "pkg/idempotency", "pkg/secret", "pkg/fault", "pkg/keep"},
 }
 
@@ -117,6 +117,7 @@ var beside = map[string][]string{
 	"pkg/integration":          {"pkg/catalog", "pkg/tenant"},
 	"pkg/tenant":               {"pkg/seal"},
 	"pkg/event":                {"pkg/account"},
+	"pkg/session":              {"pkg/apikey", "pkg/seal", "pkg/tenant"},
 	"pkg/health":               {"pkg/account", "pkg/catalog", "pkg/integration"},
 	"pkg/ident":                {"pkg/fault"},
 }
@@ -178,6 +179,7 @@ var alone = map[string][]string{
 	"github.com/awslabs/aws-lambda-go-api-proxy":       {"pkg/serve"},
 	"go.etcd.io/bbolt":                                 {"pkg/table/bolt"},
 	"crypto/hpke":                                      {"pkg/seal"},
+	"crypto/ed25519":                                   {"pkg/seal"},
 	"crypto/cipher":                                    {"pkg/seal/localkey", "pkg/seal/sealtest"},
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge": {"pkg/bus/eventbridge"},
 	"github.com/aws/aws-sdk-go-v2/service/sqs":         {"pkg/bus/sqs"},
@@ -263,7 +265,7 @@ func TestWhatIsForTestsIsInNoFunction(t *testing.T) {
 }
 
 // askers are the functions that may ask providers.
-var askers = []string{"functions/health", "functions/keys", "functions/providers"}
+var askers = []string{"functions/health", "functions/keys", "functions/providers", "functions/widget"}
 
 func TestOnlyFunctionsThatCheckKeysCanAskProviders(t *testing.T) {
 	for _, p := range own(t) {

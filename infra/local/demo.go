@@ -83,7 +83,21 @@ func (d demo) warnings(ctx context.Context, h http.Handler, dir string) ([]strin
 				key.field, filepath.Join(dir, demoFile), shellWord(dir), d.Tenant, key.scopes))
 		}
 	}
+	older, err := d.older(ctx, h)
+	if err != nil {
+		return nil, err
+	}
+	if older {
+		found = append(found, fmt.Sprintf("the demo tenant in %s was made by an older keyvend: all works for it but widget and dashboard. "+
+			"For these move the folder away; the next start then makes another demo tenant", dir))
+	}
 	return found, nil
+}
+
+// older reports whether the demo tenant is of before there were tokens for browsers.
+func (d demo) older(ctx context.Context, h http.Handler) (bool, error) {
+	status, _, err := client{h, d.APIKey}.send(ctx, http.MethodPost, "/widgets/token", map[string]string{"user_id": "demo"})
+	return status == http.StatusUnprocessableEntity, err
 }
 
 func newDemo(ctx context.Context, do tenants, path string) (demo, error) {

@@ -10,10 +10,10 @@ import (
 	"keyvend/pkg/vault"
 )
 
-// Keys are the routes of the function "keys": what users connect, and the
-// tenant's own API keys.
-func Keys(accounts *vault.Accounts, tenantKeys *vault.APIKeys, d *vault.Directory, l *vault.Looks, o *vault.Offboarding) []Route {
-	return slices.Concat(connections(accounts), apiKeys(tenantKeys), directory(d), looks(l), offboarding(o))
+// Keys are the routes of the function "keys": what users connect, the tenant's own
+// API keys, and what is minted with them.
+func Keys(accounts *vault.Accounts, tenantKeys *vault.APIKeys, d *vault.Directory, l *vault.Looks, o *vault.Offboarding, s *vault.Sessions) []Route {
+	return slices.Concat(connections(accounts), apiKeys(tenantKeys), directory(d), looks(l), offboarding(o), sessions(s))
 }
 
 // connections are the routes of connected accounts.

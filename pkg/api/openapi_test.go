@@ -130,6 +130,7 @@ func newTrial(t *testing.T, o apitest.Operation) *trial {
 	d.account = w.Upsert(d.token, "openai", "user_1", key).Text("id")
 	d.keyID = keyIDOf(w.Key(d.tenant, "read"))
 	w.Must(201, d.token, "POST", "/data-integrations", `{"provider":"mine","auth_methods":["api_key"],"custom_provider":{"name":"Mine"}}`)
+	d.actAsBrowser()
 	return d
 }
 
@@ -178,7 +179,7 @@ func (d *trial) refuse() {
 		d.ask(d.token, "", "{}")
 		d.ask(d.token, "", strings.Repeat(" ", 64<<10+1))
 	}
-	for _, r := range provoked[d.String()] {
+	for _, r := range append(provoked[d.String()], provokedByBrowsers(d)...) {
 		if r.before != nil {
 			r.before(d)
 		}

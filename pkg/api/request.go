@@ -15,6 +15,8 @@ import (
 	"keyvend/pkg/apikey"
 	"keyvend/pkg/fault"
 	"keyvend/pkg/ident"
+	"keyvend/pkg/seal"
+	"keyvend/pkg/session"
 	"keyvend/pkg/vault"
 )
 
@@ -30,20 +32,33 @@ type request struct {
 	raw    []byte // the body, once body was called
 }
 
-// bearer is the API key of the request. Everything but exactly one header of
-// the form "Bearer <token>" is no key: two headers, which a gateway joins with
-// a comma, another spelling of the scheme, more spaces. A key that also stands
-// in the query has been logged on its way here, and is refused.
-func (r *request) bearer() (apikey.Token, bool) {
+// bearer is the credential of the request. Everything but exactly one header of
+// the form "Bearer <text>" is none: two headers, which a gateway joins with a
+// comma, another spelling of the scheme, more spaces. One that also stands in the
+// query has been logged on its way here, and is refused.
+func (r *request) bearer() (text string, ok bool) {
 	sent := r.Header.Values("Authorization")
 	if len(sent) != 1 || strings.Contains(r.URL.RawQuery, apikey.TokenPrefix) {
-		return apikey.Token{}, false
+		return "", false
 	}
-	text, ok := strings.CutPrefix(sent[0], "Bearer ")
+	text, ok = strings.CutPrefix(sent[0], "Bearer ")
+	return text, ok && text != "" && !strings.Contains(r.URL.RawQuery, text)
+}
+
+// caller is who sends the request, by what it brings: an API key or, where they
+// are taken, a dashboard session.
+func (r *request) caller(sessions bool) (vault.Caller, bool) {
+	text, ok := r.bearer()
 	if !ok {
-		return apikey.Token{}, false
+		return nil, false
 	}
-	return apikey.ParseToken(text)
+	if token, ok := apikey.ParseToken(text); ok {
+		return vault.ByAPIKey(token), true
+	}
+	if token, ok := session.Parse(seal.DashboardSession, text); ok && sessions {
+		return vault.BySession(token), true
+	}
+	return nil, false
 }
 
 // badBody is a 400. Its single error is for the Node client, which takes only a

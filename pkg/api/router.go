@@ -11,7 +11,8 @@ import (
 	"keyvend/pkg/fault"
 )
 
-// Route is one method of one path. A path has one {name} per variable segment.
+// Route is one method of one path. A path has one {name} per variable segment; a
+// last {name+} is all that follows.
 type Route struct {
 	Method, Path string
 	Scope        apikey.Scope // what the caller's API key must allow; "" lets anyone in
@@ -89,6 +90,9 @@ func paths(routes []Route) []string {
 }
 
 func (p path) match(asked []string) (map[string]string, bool) {
+	if last := len(p.segments) - 1; strings.HasSuffix(p.segments[last], "+}") && len(asked) > last {
+		asked = append(asked[:last:last], strings.Join(asked[last:], "/"))
+	}
 	if len(asked) != len(p.segments) {
 		return nil, false
 	}
@@ -100,7 +104,7 @@ func (p path) match(asked []string) (map[string]string, bool) {
 			if values == nil {
 				values = map[string]string{}
 			}
-			values[strings.TrimSuffix(name, "}")] = asked[i]
+			values[strings.TrimRight(name, "+}")] = asked[i]
 		case asked[i] != segment:
 			return nil, false
 		}

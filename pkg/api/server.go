@@ -21,10 +21,11 @@ import (
 
 // Server answers the requests of a set of routes.
 type Server struct {
-	gate   *vault.Gate
-	clock  ident.Clock
-	log    *slog.Logger
-	router router
+	gate     *vault.Gate
+	clock    ident.Clock
+	log      *slog.Logger
+	sessions bool
+	router   router
 
 	refused *refusals
 	sources *sources
@@ -35,12 +36,14 @@ type Config struct {
 	Gate  *vault.Gate
 	Clock ident.Clock
 	Log   *slog.Logger
+	// Sessions lets dashboard sessions in where API keys are.
+	Sessions bool
 }
 
 // New serves routes; any other path is a JSON 404.
 func New(cfg Config, routes ...Route) *Server {
 	return &Server{
-		gate: cfg.Gate, clock: cfg.Clock, log: cfg.Log, router: newRouter(routes),
+		gate: cfg.Gate, clock: cfg.Clock, log: cfg.Log, sessions: cfg.Sessions, router: newRouter(routes),
 		refused: &refusals{clock: cfg.Clock, log: cfg.Log}, sources: newSources(cfg.Clock),
 	}
 }
@@ -54,6 +57,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	r = r.WithContext(audit.WithRequestID(r.Context(), id))
+	if forWidgets(r.URL.Path) && share(w, r) {
+		return
+	}
 	route, values, err := s.router.find(r.Method, r.URL.Path)
 	if err != nil {
 		s.fail(w, r, err)
@@ -79,8 +85,9 @@ func Join(servers ...*Server) http.Handler {
 func functions() map[string][]Route {
 	return map[string][]Route{
 		"providers": slices.Concat(Providers(nil, nil, nil, nil), Events(nil), Usage(nil)),
-		"keys":      Keys(nil, nil, nil, nil, nil),
+		"keys":      Keys(nil, nil, nil, nil, nil, nil),
 		"vend":      Vend(nil, nil),
+		"widget":    slices.Concat(Widget(nil, nil), Pages(nil)),
 	}
 }
 
@@ -92,6 +99,13 @@ func Routes() map[string][]string {
 	}
 	return all
 }
+
+// IsPage reports whether a path is one whose answers are files, and so no JSON.
+func IsPage(path string) bool { return newRouter(Pages(nil)).has(path) }
+
+// IsPreflight reports whether a request is no call but a browser's question whether
+// there may be one.
+func IsPreflight(method, path string) bool { return method == http.MethodOptions && forWidgets(path) }
 
 // answer is a status and a body; nil is no body.
 type answer struct {
@@ -124,7 +138,7 @@ func handle[T any, P interface {
 // serve reads, admits, does, answers. Who is not admitted learns nothing of what
 // was wrong with his request.
 func (do operation[T, P]) serve(s *Server, scope apikey.Scope, w http.ResponseWriter, r *request) {
-	token, err := s.caller(r)
+	who, err := s.caller(r)
 	if err != nil {
 		s.fail(w, r.Request, err)
 		return
@@ -134,7 +148,7 @@ func (do operation[T, P]) serve(s *Server, scope apikey.Scope, w http.ResponseWr
 	if wrong != nil {
 		target = vault.Target{}
 	}
-	visit, err := s.gate.Admit(r.Context(), token, scope, target)
+	visit, err := s.gate.Admit(r.Context(), who, scope, target)
 	if err == nil && wrong != nil {
 		err = s.gate.Refuse(r.Context(), visit, wrong)
 	}
@@ -142,11 +156,7 @@ func (do operation[T, P]) serve(s *Server, scope apikey.Scope, w http.ResponseWr
 	if err == nil {
 		a, err = do(r.Context(), visit, in)
 	}
-	if err != nil {
-		s.fail(w, r.Request, err)
-		return
-	}
-	s.reply(w, r.Request, a)
+	s.answer(w, r.Request, a, err)
 }
 
 // open is the handler of what anyone may ask.
@@ -154,19 +164,26 @@ type open func(s *Server, w http.ResponseWriter, r *request)
 
 func (do open) serve(s *Server, _ apikey.Scope, w http.ResponseWriter, r *request) { do(s, w, r) }
 
-// caller is the API key that a request brings, before anything is read. A
-// stranger whose address has brought about too many refusals has to wait; who
-// is recognized never has to.
-func (s *Server) caller(r *request) (apikey.Token, error) {
-	token, isKey := r.bearer()
-	wait := s.sources.wait(r.RemoteAddr)
-	switch {
-	case wait != nil && !(isKey && s.gate.Recognizes(token)):
-		return token, wait
-	case !isKey:
-		return token, vault.ErrUnauthorized
+// caller is who sends a request, before anything is read. A stranger whose
+// address has brought about too many refusals has to wait; who is recognized
+// never has to.
+func (s *Server) caller(r *request) (vault.Caller, error) {
+	who, known := r.caller(s.sessions)
+	if err := s.listen(r, known && s.gate.Recognizes(who)); err != nil {
+		return nil, err
 	}
-	return token, nil
+	if !known {
+		return nil, vault.ErrUnauthorized
+	}
+	return who, nil
+}
+
+// listen says why a request is not even listened to, nil when it is.
+func (s *Server) listen(r *request, recognized bool) error {
+	if recognized {
+		return nil
+	}
+	return s.sources.wait(r.RemoteAddr)
 }
 
 // statuses is the one map from kinds of fault to HTTP.
@@ -199,7 +216,9 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	switch public.Kind {
 	case fault.Unauthorized:
-		w.Header().Set("WWW-Authenticate", "Bearer")
+		if public = asWidgetsHear(public, r.URL.Path); public.Kind == fault.Unauthorized {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+		}
 		s.refused.add(r.Context())
 		s.sources.drain(r.RemoteAddr)
 	case fault.TooMany:
@@ -242,6 +261,15 @@ func alarm(err error) string {
 		return "integrity"
 	}
 	return "internal_error"
+}
+
+// answer sends what came of a request.
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, a answer, err error) {
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.reply(w, r, a)
 }
 
 func (s *Server) reply(w http.ResponseWriter, r *http.Request, a answer) {

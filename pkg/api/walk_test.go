@@ -25,7 +25,9 @@ func every(a acme) []string {
 	var all []string
 	for _, served := range api.Routes() {
 		for _, path := range served {
-			all = append(all, fill.Replace(path))
+			if !api.IsPage(path) {
+				all = append(all, fill.Replace(path))
+			}
 		}
 	}
 	slices.Sort(all)
@@ -51,7 +53,7 @@ func scopeSets() [][]string {
 // needed is the scope that the design gives a method and path; "" is none.
 func needed(method, path string) string {
 	switch {
-	case path == "/healthz" || path == "/openapi.json":
+	case path == "/healthz" || path == "/openapi.json" || strings.HasPrefix(path, "/_widgets/"):
 		return ""
 	case strings.HasSuffix(path, "/credentials") && path != "/client-credentials" && strings.HasPrefix(path, "/data-integrations/"),
 		strings.HasSuffix(path, "/token") && strings.HasPrefix(path, "/data-integrations/"),

@@ -23,6 +23,7 @@ import (
 	"keyvend/pkg/table"
 	"keyvend/pkg/trail"
 	"keyvend/pkg/vault"
+	"keyvend/pkg/web"
 )
 
 // Parts are what differs between AWS and a laptop.
@@ -41,6 +42,8 @@ type Parts struct {
 	// InOrder says that one process alone makes events, in the order of the
 	// changes, so that GET /events need not keep the youngest back.
 	InOrder bool
+	// LoopbackOrigins lets pages of this machine use widget tokens: for laptops.
+	LoopbackOrigins bool
 }
 
 // App makes the handlers of the functions.
@@ -63,8 +66,11 @@ func (a *App) Keys() http.Handler { return a.keys() }
 // Vend is the handler of the function "vend".
 func (a *App) Vend() http.Handler { return a.vend() }
 
+// Widget is the handler of the function "widget".
+func (a *App) Widget() http.Handler { return a.widget() }
+
 // Whole serves everything that has a path from one handler.
-func (a *App) Whole() http.Handler { return api.Join(a.providers(), a.keys(), a.vend()) }
+func (a *App) Whole() http.Handler { return api.Join(a.providers(), a.keys(), a.vend(), a.widget()) }
 
 // Swept is what one run of the function "sweep" did.
 type Swept struct {
@@ -175,9 +181,9 @@ func (a *App) ledger() *vault.Ledger {
 }
 
 func (a *App) providers() *api.Server {
-	return a.ingesting(slices.Concat(api.Providers(
+	return a.managed(a.ring(), slices.Concat(api.Providers(
 		&vault.Registry{Store: a.store, Verify: a.verifier(), Clock: a.parts.Clock},
-		&vault.Organizations{Store: a.store, Clock: a.parts.Clock},
+		a.organizations(),
 		&vault.Settings{Store: a.store},
 		&vault.Freezes{Store: a.store, Clock: a.parts.Clock},
 	), api.Events(
@@ -188,19 +194,46 @@ func (a *App) providers() *api.Server {
 }
 
 func (a *App) keys() *api.Server {
-	directory := &vault.Directory{Store: a.store, Clock: a.parts.Clock}
-	return a.ingesting(api.Keys(
-		&vault.Accounts{Store: a.store, Verify: a.verifier(), Clock: a.parts.Clock, Log: a.parts.Log},
+	ring := a.ring()
+	return a.managed(ring, api.Keys(
+		a.accounts(),
 		&vault.APIKeys{Store: a.store, Clock: a.parts.Clock},
-		directory,
-		&vault.Looks{Directory: directory, Queue: a.parts.Checks, Clock: a.parts.Clock},
+		a.directory(),
+		&vault.Looks{Directory: a.directory(), Queue: a.parts.Checks, Clock: a.parts.Clock},
 		&vault.Offboarding{Store: a.store, Clock: a.parts.Clock},
+		&vault.Sessions{Store: a.store, Keys: vault.SigningKeys{Ring: ring, Blobs: a.store}, Clock: a.parts.Clock},
 	))
 }
 
-// ingesting serves routes with keys that can put secrets in and read none back.
-func (a *App) ingesting(routes []api.Route) *api.Server {
-	return a.server(a.gate(vault.IngestKeys{Ring: a.ring()}), routes)
+func (a *App) widget() *api.Server {
+	gate := a.gate(vault.IngestKeys{Ring: a.ring()})
+	gate.LoopbackOrigins = a.parts.LoopbackOrigins
+	return api.New(a.config(gate), slices.Concat(api.Widget(
+		&vault.Mine{Accounts: a.accounts(), Directory: a.directory()},
+		a.organizations(),
+	), api.Pages(
+		web.New(),
+	))...)
+}
+
+func (a *App) accounts() *vault.Accounts {
+	return &vault.Accounts{Store: a.store, Verify: a.verifier(), Clock: a.parts.Clock, Log: a.parts.Log}
+}
+
+func (a *App) directory() *vault.Directory {
+	return &vault.Directory{Store: a.store, Clock: a.parts.Clock}
+}
+
+func (a *App) organizations() *vault.Organizations {
+	return &vault.Organizations{Store: a.store, Clock: a.parts.Clock}
+}
+
+// managed serves routes for API keys and dashboard sessions, with keys that can
+// put secrets in and read none back.
+func (a *App) managed(ring *seal.Ring, routes []api.Route) *api.Server {
+	cfg := a.config(a.gate(vault.IngestKeys{Ring: ring}))
+	cfg.Sessions = true
+	return api.New(cfg, routes...)
 }
 
 func (a *App) vend() *api.Server {
@@ -212,7 +245,7 @@ func (a *App) vend() *api.Server {
 	if a.parts.Rows.TTL > 0 {
 		gate.Recent = store.NewRecent(a.store, a.parts.Rows)
 	}
-	return a.server(gate, api.Vend(vender, reports))
+	return api.New(a.config(gate), api.Vend(vender, reports)...)
 }
 
 // gate decides every request on rows as they are now.
@@ -220,8 +253,8 @@ func (a *App) gate(keys vault.Keyring) *vault.Gate {
 	return &vault.Gate{Rows: a.store, Keys: keys, Clock: a.parts.Clock}
 }
 
-func (a *App) server(gate *vault.Gate, routes []api.Route) *api.Server {
-	return api.New(api.Config{Gate: gate, Clock: a.parts.Clock, Log: a.parts.Log}, routes...)
+func (a *App) config(gate *vault.Gate) api.Config {
+	return api.Config{Gate: gate, Clock: a.parts.Clock, Log: a.parts.Log}
 }
 
 // ring is a key ring of its own for each function, as in AWS: what one has

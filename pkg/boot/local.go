@@ -66,6 +66,8 @@ func OpenLocal(dir string, asker health.Asker, log *slog.Logger) (*Local, error)
 		Audit:   audit.NewWriter(lines),
 		Log:     log,
 		InOrder: true,
+
+		LoopbackOrigins: true,
 	})
 	return &Local{App: app, checks: checks, table: opened, feed: changes, audit: lines, log: log}, nil
 }

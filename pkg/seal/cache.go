@@ -14,10 +14,12 @@ type entryID struct {
 	sum    [sha256.Size]byte
 }
 
-// held is unwrapped key material.
+// held is unwrapped key material: of the ingest purpose ingest, of the seal
+// purpose ingest and opening, of the session purpose signing.
 type held struct {
 	ingest  *IngestKey
-	opening *OpeningKey // nil for the ingest purpose
+	opening *OpeningKey
+	signing *SigningKey
 }
 
 type entry struct {

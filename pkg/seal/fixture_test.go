@@ -54,9 +54,10 @@ type tenant struct {
 	wrapper *sealtest.Wrapper
 	clock   *clock
 	seal.Material
-	blobs map[uint32][]byte
-	reads int
-	mu    sync.Mutex
+	blobs   map[uint32][]byte
+	session []byte
+	reads   int
+	mu      sync.Mutex
 }
 
 // newTenant makes tenant acme in a ring of its own; edit may change its config.
@@ -74,11 +75,11 @@ func newTenant(t testing.TB, edit ...func(*seal.Config)) *tenant {
 // other is another tenant of the same ring.
 func (x *tenant) other(name string) *tenant {
 	x.t.Helper()
-	m, blob, err := x.ring.Create(x.t.Context(), name)
+	m, blobs, err := x.ring.Create(x.t.Context(), name)
 	if err != nil {
 		x.t.Fatal(err)
 	}
-	return &tenant{t: x.t, ring: x.ring, wrapper: x.wrapper, clock: x.clock, Material: m, blobs: map[uint32][]byte{1: blob}}
+	return &tenant{t: x.t, ring: x.ring, wrapper: x.wrapper, clock: x.clock, Material: m, blobs: map[uint32][]byte{1: blobs.Seal}, session: blobs.Session}
 }
 
 func (x *tenant) rotate() {

@@ -1,6 +1,8 @@
 package seal
 
 import (
+	"bytes"
+	"crypto/ed25519"
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/hpke"
@@ -10,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"runtime"
 
 	"keyvend/pkg/secret"
@@ -55,13 +58,15 @@ func (k *macKey) mac(use string, parts ...[]byte) []byte {
 	return h.Sum(nil)
 }
 
-// IngestKey authenticates, and seals if it came from Ring.Ingest. It opens
-// nothing. It is safe for concurrent use and prints as [redacted].
+// IngestKey authenticates, and seals and proves tokens if it came from
+// Ring.Ingest. It opens nothing. It is safe for concurrent use and prints as
+// [redacted].
 type IngestKey struct {
 	tenant  string
 	key     *macKey
 	version uint32
 	public  hpke.PublicKey // nil: authenticates only
+	tokens  map[TokenKind]ed25519.PublicKey
 }
 
 // MAC is HMAC-SHA256 over the parts under a subkey of the tenant's ingest key
@@ -69,6 +74,13 @@ type IngestKey struct {
 // Compare MACs with hmac.Equal.
 func (k *IngestKey) MAC(use string, parts ...[]byte) []byte {
 	return k.key.mac("use/"+use, parts...)
+}
+
+// Signed reports whether message was signed with the tenant's private key for that
+// kind of token. A key that came from OpeningKey.Ingest proves none.
+func (k *IngestKey) Signed(kind TokenKind, message, signature []byte) bool {
+	public, ok := k.tokens[kind]
+	return ok && ed25519.Verify(public, message, signature)
 }
 
 // Seal encrypts a secret of 1 to MaxSecret bytes under the tenant's current
@@ -178,6 +190,51 @@ func (k *OpeningKey) Open(b Binding, c Cover, s Sealed) (secret.Text, error) {
 	return secret.New(plain), nil
 }
 
+// SigningKey signs a tenant's tokens. It is safe for concurrent use and prints as
+// [redacted].
+type SigningKey struct{ seeds map[TokenKind]*macKey }
+
+// newSigningKey copies the seeds, keySize bytes for each kind.
+func newSigningKey(seeds []byte) *SigningKey {
+	k := &SigningKey{map[TokenKind]*macKey{}}
+	for i, kind := range tokenKinds() {
+		k.seeds[kind] = newMACKey(seeds[i*keySize : (i+1)*keySize])
+	}
+	return k
+}
+
+// Sign signs message as a token of that kind, with Ed25519; nil for a kind that
+// there is not.
+func (k *SigningKey) Sign(kind TokenKind, message []byte) []byte {
+	private := k.private(kind)
+	if private == nil {
+		return nil
+	}
+	defer clear(private)
+	return ed25519.Sign(private, message)
+}
+
+func (k *SigningKey) private(kind TokenKind) ed25519.PrivateKey {
+	seed, ok := k.seeds[kind]
+	if !ok {
+		return nil
+	}
+	private := ed25519.NewKeyFromSeed(seed.b[:])
+	runtime.KeepAlive(seed)
+	return private
+}
+
+// public are the public halves.
+func (k *SigningKey) public() map[TokenKind][]byte {
+	all := map[TokenKind][]byte{}
+	for kind := range k.seeds {
+		private := k.private(kind)
+		all[kind] = bytes.Clone(private[ed25519.SeedSize:])
+		clear(private)
+	}
+	return all
+}
+
 const redacted = "[redacted]"
 
 // Format implements fmt.Formatter, so that no verb reaches the key.
@@ -192,6 +249,12 @@ func (OpeningKey) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, redacte
 // LogValue implements slog.LogValuer.
 func (OpeningKey) LogValue() slog.Value { return slog.StringValue(redacted) }
 
+// Format implements fmt.Formatter, so that no verb reaches the key.
+func (SigningKey) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, redacted) }
+
+// LogValue implements slog.LogValuer.
+func (SigningKey) LogValue() slog.Value { return slog.StringValue(redacted) }
+
 // Wrapped key material, before wrapping:
 //
 //	offset length                            offset length
@@ -200,18 +263,21 @@ func (OpeningKey) LogValue() slog.Value { return slog.StringValue(redacted) }
 //	     2     32  owner                          2     32  owner
 //	    34     32  ingest key                    34      2  HPKE KEM id
 //	                                             36      4  version of the key pair
-//	                                             40     32  private key
-//	                                             72     32  ingest key
-//	                                            104     32  vend verifier's key
+//	     0      1  blob format version, 1        40     32  private key
+//	     1      1  't'                           72     32  ingest key
+//	     2     32  owner                        104     32  vend verifier's key
+//	    34     32  Ed25519 seed for widget tokens
+//	    66     32  Ed25519 seed for dashboard sessions
 //
 // The owner is a hash of app, environment, tenant and purpose. The wrapping
 // context names them already; the hash also catches a wrapper that answers with
 // another blob's plaintext. The ingest blob names no version, so that KMS can
 // re-encrypt it under the context of the next one.
 const (
-	blobVersion    = 1
-	ingestBlobSize = 34 + keySize
-	sealBlobSize   = 40 + 3*keySize
+	blobVersion     = 1
+	ingestBlobSize  = 34 + keySize
+	sealBlobSize    = 40 + 3*keySize
+	sessionBlobSize = 34 + 2*keySize
 )
 
 var errBlob = errors.New("unwrapped key material is not what its context says")
@@ -283,6 +349,35 @@ func decodeSealBlob(c Context, public, plain []byte) (*OpeningKey, error) {
 		version:  c.Version,
 		private:  private,
 	}, nil
+}
+
+func encodeSessionBlob(c Context, seeds []byte) []byte {
+	return append(blobPrefix(c, 't', sessionBlobSize), seeds...)
+}
+
+// decodeSessionBlob also proves that public, as the tenant's row has them, belong
+// to the private keys.
+func decodeSessionBlob(c Context, public map[TokenKind][]byte, plain []byte) (*SigningKey, error) {
+	seeds, err := body(c, 't', sessionBlobSize, plain)
+	if err != nil {
+		return nil, err
+	}
+	key := newSigningKey(seeds)
+	if !maps.EqualFunc(key.public(), public, bytes.Equal) {
+		return nil, fmt.Errorf("%w: the tenant's public keys for tokens are not those of its private keys", ErrIntegrity)
+	}
+	return key, nil
+}
+
+func decodeTokenKeys(public map[TokenKind][]byte) (map[TokenKind]ed25519.PublicKey, error) {
+	keys := map[TokenKind]ed25519.PublicKey{}
+	for kind, b := range public {
+		if len(b) != ed25519.PublicKeySize {
+			return nil, fmt.Errorf("%w: a public key for tokens of %d bytes", ErrFormat, len(b))
+		}
+		keys[kind] = bytes.Clone(b)
+	}
+	return keys, nil
 }
 
 func encodePublicKey(k hpke.PublicKey) []byte {

@@ -77,19 +77,43 @@ func NewRing(w Wrapper, cfg Config) *Ring {
 }
 
 // Create makes the key material of a new tenant: a key pair of version 1, an
-// ingest key and the vend verifier's key. The caller stores the material in the
-// tenant's row and the seal blob beside it, both or neither. ErrFormat: a tenant
-// without a name; other errors are those of Wrapper.Wrap.
-func (r *Ring) Create(ctx context.Context, tenant string) (m Material, sealBlob []byte, err error) {
+// ingest key, the vend verifier's key, and a key pair for each kind of token. The
+// caller stores the material in the tenant's row and the blobs beside it, all or
+// nothing. ErrFormat: a tenant without a name; other errors are those of
+// Wrapper.Wrap.
+func (r *Ring) Create(ctx context.Context, tenant string) (Material, Blobs, error) {
 	if tenant == "" {
-		return Material{}, nil, fmt.Errorf("%w: a tenant without a name", ErrFormat)
+		return Material{}, Blobs{}, fmt.Errorf("%w: a tenant without a name", ErrFormat)
 	}
 	keys := make([]byte, 2*keySize)
 	defer clear(keys)
 	if _, err := rand.Read(keys); err != nil {
-		return Material{}, nil, fmt.Errorf("seal: making an ingest key: %w", err)
+		return Material{}, Blobs{}, fmt.Errorf("seal: making an ingest key: %w", err)
 	}
-	return r.nextVersion(ctx, Material{Tenant: tenant}, keys[:keySize], keys[keySize:])
+	m := Material{Tenant: tenant}
+	session, err := r.makeTokenKeys(ctx, &m)
+	if err != nil {
+		return Material{}, Blobs{}, err
+	}
+	m, sealBlob, err := r.nextVersion(ctx, m, keys[:keySize], keys[keySize:])
+	if err != nil {
+		return Material{}, Blobs{}, err
+	}
+	return m, Blobs{Seal: sealBlob, Session: session}, nil
+}
+
+// makeTokenKeys makes a key pair for each kind of token: the public halves for m,
+// the private ones wrapped.
+func (r *Ring) makeTokenKeys(ctx context.Context, m *Material) (sessionBlob []byte, err error) {
+	seeds := make([]byte, len(tokenKinds())*keySize)
+	defer clear(seeds)
+	if _, err := rand.Read(seeds); err != nil {
+		return nil, fmt.Errorf("seal: making keys for tokens: %w", err)
+	}
+	key := newSigningKey(seeds)
+	m.TokenKeys = key.public()
+	c := r.sessionContext(m.Tenant)
+	return r.wrap(ctx, c, encodeSessionBlob(c, seeds))
 }
 
 // Rotate makes a key pair of the next version, with which new secrets are
@@ -132,6 +156,7 @@ func (r *Ring) nextVersion(ctx context.Context, m Material, ingest, verifier []b
 		Version:    m.Version + 1,
 		PublicKeys: map[uint32][]byte{m.Version + 1: encodePublicKey(pair.PublicKey())},
 		SealHashes: map[uint32][]byte{},
+		TokenKeys:  maps.Clone(m.TokenKeys),
 	}
 	maps.Copy(next.PublicKeys, m.PublicKeys)
 	maps.Copy(next.SealHashes, m.SealHashes)
@@ -186,7 +211,11 @@ func (r *Ring) Ingest(ctx context.Context, m Material) (*IngestKey, error) {
 		if err != nil {
 			return held{}, err
 		}
-		return held{ingest: &IngestKey{tenant: m.Tenant, key: key, version: m.Version, public: pub}}, nil
+		tokens, err := decodeTokenKeys(m.TokenKeys)
+		if err != nil {
+			return held{}, err
+		}
+		return held{ingest: &IngestKey{tenant: m.Tenant, key: key, version: m.Version, public: pub, tokens: tokens}}, nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("seal: ingest key of %q: %w", m.Tenant, err)
@@ -232,9 +261,40 @@ func (r *Ring) Opening(ctx context.Context, m Material, version uint32, fetch fu
 	return v.opening, nil
 }
 
+// Signing returns the key that signs a tenant's tokens. On a miss fetch reads the
+// session blob; what is said of it at Opening holds here too.
+//
+// ErrIntegrity: the blob was tampered with, or m's public keys are not those of
+// its private ones. ErrKeyVersion: the tenant has no keys for tokens.
+// ErrUnavailable, ErrRefused: from the Wrapper.
+func (r *Ring) Signing(ctx context.Context, m Material, fetch func(context.Context) ([]byte, error)) (*SigningKey, error) {
+	if len(m.TokenKeys) == 0 {
+		return nil, fmt.Errorf("%w: tenant %q has no keys for tokens", ErrKeyVersion, m.Tenant)
+	}
+	c := r.sessionContext(m.Tenant)
+	v, err := r.get(ctx, r.entryID(c, nil, []byte(m.publicKeysHash())), func(ctx context.Context) (held, error) {
+		blob, err := fetch(ctx)
+		if err != nil {
+			return held{}, err
+		}
+		plain, err := r.w.Unwrap(ctx, c, blob)
+		if err != nil {
+			return held{}, err
+		}
+		defer clear(plain)
+		key, err := decodeSessionBlob(c, m.TokenKeys, plain)
+		return held{signing: key}, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("seal: signing key of %q: %w", m.Tenant, err)
+	}
+	return v.signing, nil
+}
+
 // Recall returns a tenant's ingest key if it is in memory and in time, without
 // any I/O, so that a forged token can be refused before anything is read. The
-// key authenticates only: what the tenant's row says now is not known yet.
+// key authenticates only, also tokens if it came from Ingest: what the tenant's row
+// says now is not known yet.
 func (r *Ring) Recall(tenant string) (*IngestKey, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -242,7 +302,7 @@ func (r *Ring) Recall(tenant string) (*IngestKey, bool) {
 	if !ok {
 		return nil, false
 	}
-	return &IngestKey{tenant: tenant, key: e.ingest.key}, true
+	return &IngestKey{tenant: tenant, key: e.ingest.key, tokens: e.ingest.tokens}, true
 }
 
 func (r *Ring) ingestContext(m Material) Context {
@@ -256,6 +316,13 @@ func (r *Ring) sealContext(tenant string, version uint32) Context {
 	return Context{
 		App: r.cfg.App, Environment: r.cfg.Environment, Tenant: tenant,
 		Purpose: PurposeSeal, Version: version,
+	}
+}
+
+func (r *Ring) sessionContext(tenant string) Context {
+	return Context{
+		App: r.cfg.App, Environment: r.cfg.Environment, Tenant: tenant,
+		Purpose: PurposeSession, Version: 1,
 	}
 }
 

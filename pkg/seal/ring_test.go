@@ -601,7 +601,7 @@ func TestCreateMakesKeysOfItsOwnAndFailsWhole(t *testing.T) {
 	}
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
-	if m, blob, err := x.ring.Create(over, "globex"); !errors.Is(err, seal.ErrUnavailable) || blob != nil || m.IngestBlob != nil {
+	if m, blobs, err := x.ring.Create(over, "globex"); !errors.Is(err, seal.ErrUnavailable) || blobs.Seal != nil || blobs.Session != nil || m.IngestBlob != nil {
 		t.Errorf("got %v", err)
 	}
 	if _, _, err := x.ring.Create(t.Context(), ""); !errors.Is(err, seal.ErrFormat) {

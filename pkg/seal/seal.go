@@ -66,16 +66,30 @@ type Purpose string
 
 // The purposes.
 const (
-	PurposeIngest Purpose = "ingest" // authenticate and seal; never open
-	PurposeSeal   Purpose = "seal"   // open
+	PurposeIngest  Purpose = "ingest"  // authenticate and seal; never open
+	PurposeSeal    Purpose = "seal"    // open
+	PurposeSession Purpose = "session" // sign tokens for browsers; neither seal nor open
 )
+
+// TokenKind is a kind of token that a tenant signs for browsers. Each has a key
+// pair of its own, so that none passes for another.
+type TokenKind string
+
+// The kinds of tokens.
+const (
+	WidgetToken      TokenKind = "widget"
+	DashboardSession TokenKind = "dashboard"
+)
+
+// tokenKinds are all kinds, in the order in which their keys are wrapped.
+func tokenKinds() []TokenKind { return []TokenKind{WidgetToken, DashboardSession} }
 
 // Context is the encryption context of a wrapped blob. It holds ids only:
 // CloudTrail logs it in clear.
 type Context struct {
 	App, Environment, Tenant string
 	Purpose                  Purpose
-	Version                  uint32 // of the tenant's key pair
+	Version                  uint32 // of the tenant's key pair, of which there is one with PurposeSession
 	PublicKeys               string // hex SHA-256 over all of the tenant's public keys; with PurposeIngest only
 }
 
@@ -116,16 +130,31 @@ type Material struct {
 	PublicKeys map[uint32][]byte `json:"public_keys"` // by version: HPKE KEM id (2 bytes), then the key
 	IngestBlob []byte            `json:"ingest_blob"` // wrapped with PurposeIngest
 	SealHashes map[uint32][]byte `json:"seal_hashes"` // SHA-256 of each version's seal blob
+	// TokenKeys are the Ed25519 public keys that prove tokens. They never change.
+	// A tenant that was made before there were tokens has none.
+	TokenKeys map[TokenKind][]byte `json:"token_keys,omitempty"`
 }
 
-// publicKeysHash covers every public key with its version, so that none can be
-// added, replaced or renumbered.
+// Blobs are the wrapped private halves of new key material. Each is stored for
+// itself, so that whoever may unwrap one need not get at the other.
+type Blobs struct {
+	Seal    []byte // wrapped with PurposeSeal
+	Session []byte // wrapped with PurposeSession
+}
+
+// publicKeysHash covers every public key with its version or kind, so that none
+// can be added, replaced or renamed.
 func (m Material) publicKeysHash() string {
 	e := encoder("keyvend/public-keys/1")
 	for _, v := range slices.Sorted(maps.Keys(m.PublicKeys)) {
 		e.text(string(PurposeSeal))
 		e.uint32(v)
 		e.bytes(m.PublicKeys[v])
+	}
+	for _, kind := range slices.Sorted(maps.Keys(m.TokenKeys)) {
+		e.text(string(PurposeSession))
+		e.text(string(kind))
+		e.bytes(m.TokenKeys[kind])
 	}
 	sum := sha256.Sum256(e)
 	return hex.EncodeToString(sum[:])

@@ -24,6 +24,7 @@ import (
 //	every request: the tenant                    T#<tenant>              TENANT
 //	every request: settings and freeze           F#<tenant>              SETTINGS
 //	a cold vend: a version's wrapped seal blob   P#<tenant>              KEYPAIR#<version>
+//	cold minting: the wrapped session blob       P#<tenant>              SESSION
 //	every request: the API key                   K#<tenant>#<key id>     APIKEY
 //	one integration; all of a tenant             I#<tenant>              INTEGRATION#<slug>
 //	one account; all of a user                   U#<tenant>#<user>       ACCOUNT#<slug>#<org, or nothing>
@@ -74,6 +75,8 @@ func settingsKey(tenant string) table.Key { return table.Key{PK: "F#" + tenant, 
 func sealBlobKey(tenant string, version uint32) table.Key {
 	return table.Key{PK: "P#" + tenant, SK: "KEYPAIR#" + strconv.FormatUint(uint64(version), 10)}
 }
+
+func sessionBlobKey(tenant string) table.Key { return table.Key{PK: "P#" + tenant, SK: "SESSION"} }
 
 func apiKeyKey(tenant, id string) table.Key {
 	return table.Key{PK: "K#" + tenant + "#" + id, SK: "APIKEY"}

@@ -109,16 +109,26 @@ func (s *Store) Overrides(ctx context.Context, tenant, org string) (map[string]*
 
 // SealBlob implements vault.SealBlobs.
 func (s *Store) SealBlob(ctx context.Context, tenant string, version uint32) ([]byte, error) {
-	row, err := one(ctx, s, sealBlobKey(tenant, version), func(*sealBlob, table.Item) {})
+	return s.blob(ctx, sealBlobKey(tenant, version))
+}
+
+// SessionBlob implements vault.SessionBlobs.
+func (s *Store) SessionBlob(ctx context.Context, tenant string) ([]byte, error) {
+	return s.blob(ctx, sessionBlobKey(tenant))
+}
+
+// wrapped is a row of wrapped key material.
+type wrapped struct {
+	Blob []byte `json:"blob"`
+}
+
+// blob is the wrapped key material at a key, nil when there is none.
+func (s *Store) blob(ctx context.Context, key table.Key) ([]byte, error) {
+	row, err := one(ctx, s, key, func(*wrapped, table.Item) {})
 	if err != nil || row == nil {
 		return nil, err
 	}
 	return row.Blob, nil
-}
-
-// sealBlob is the row of one version's wrapped seal blob.
-type sealBlob struct {
-	Blob []byte `json:"blob"`
 }
 
 // Tenant implements vault.TenantStore.

@@ -79,7 +79,7 @@ func stocked(t *testing.T) *recents {
 func (r *recents) stock(t *testing.T, id string) {
 	t.Helper()
 	ctx := t.Context()
-	must(t, r.CreateTenant(ctx, newTenant(id), []byte("blob")))
+	must(t, r.CreateTenant(ctx, newTenant(id), blobs))
 	must(t, r.SaveAPIKey(ctx, &apikey.Key{ID: "api_key_1", Tenant: id, Name: id, Scopes: []apikey.Scope{apikey.Vend}}))
 	in, a := newIntegration("openai"), newAccount("openai", "anna", "")
 	in.Tenant, a.Tenant, in.Name = id, id, id
@@ -176,7 +176,7 @@ func TestF21_AClockThatJumpsEndsTheTimeOfRowsEitherWay(t *testing.T) {
 func TestWhatIsMissingAndMayJustHaveBeenMadeIsLookedForEachTime(t *testing.T) {
 	r := recent(t, 0)
 	ctx := t.Context()
-	must(t, r.CreateTenant(ctx, newTenant(tenantID), []byte("blob")))
+	must(t, r.CreateTenant(ctx, newTenant(tenantID), blobs))
 	r.reads(t, anna(tenantID), "TFKIU")
 	r.reads(t, anna(tenantID), "TFKIU") // without an API key nothing is kept
 	must(t, r.SaveAPIKey(ctx, &apikey.Key{ID: "api_key_1", Tenant: tenantID}))

@@ -12,6 +12,7 @@ import (
 	"keyvend/pkg/apikey"
 	"keyvend/pkg/integration"
 	"keyvend/pkg/removal"
+	"keyvend/pkg/seal"
 	"keyvend/pkg/table"
 	"keyvend/pkg/tenant"
 )
@@ -167,17 +168,21 @@ func (s *Store) FinishRemoval(ctx context.Context, job *removal.Job) error {
 }
 
 // CreateTenant implements vault.TenantStore.
-func (s *Store) CreateTenant(ctx context.Context, t *tenant.Tenant, blob []byte) error {
+func (s *Store) CreateTenant(ctx context.Context, t *tenant.Tenant, blobs seal.Blobs) error {
 	putTenant, err := s.put(tenantKey(t.ID), t, &t.Revision, inList(tenantListing(t.ID)))
 	if err != nil {
 		return err
 	}
-	var revision int64
-	putBlob, err := s.put(sealBlobKey(t.ID, t.Keys.Version), sealBlob{Blob: blob}, &revision, nil)
+	var first, second int64
+	putSeal, err := s.put(sealBlobKey(t.ID, t.Keys.Version), wrapped{Blob: blobs.Seal}, &first, nil)
 	if err != nil {
 		return err
 	}
-	return s.write(ctx, putTenant, putBlob)
+	putSession, err := s.put(sessionBlobKey(t.ID), wrapped{Blob: blobs.Session}, &second, nil)
+	if err != nil {
+		return err
+	}
+	return s.write(ctx, putTenant, putSeal, putSession)
 }
 
 // SaveAPIKey implements vault.TenantStore.

@@ -84,6 +84,9 @@ func newTenant(id string) *tenant.Tenant {
 	return &tenant.Tenant{ID: id, Name: "acme", Status: tenant.Active, CreatedAt: start, Keys: seal.Material{Tenant: id, Version: 1}}
 }
 
+// blobs are a new tenant's.
+var blobs = seal.Blobs{Seal: []byte("blob"), Session: []byte("signing")}
+
 func newJob() *removal.Job {
 	return &removal.Job{ID: "job_1", Tenant: tenantID, IntegrationID: "data_integration_openai", Slug: "openai", RemovedAt: start}
 }
@@ -105,7 +108,7 @@ func (s stores) load(t *testing.T, target vault.Target) vault.View {
 
 func TestLoadFindsEveryRowOfATargetInOneCall(t *testing.T) {
 	s, ctx := onBolt(t), t.Context()
-	must(t, s.CreateTenant(ctx, newTenant(tenantID), []byte("blob")))
+	must(t, s.CreateTenant(ctx, newTenant(tenantID), blobs))
 	must(t, s.SaveAPIKey(ctx, &apikey.Key{ID: "api_key_1", Tenant: tenantID, Scopes: []apikey.Scope{apikey.Vend}}))
 	must(t, s.SaveIntegration(ctx, newIntegration("openai"), nil))
 	must(t, s.SaveAccount(ctx, newAccount("openai", "auth0|anna", "")))
@@ -278,11 +281,13 @@ func writes() []write {
 			}
 		}, vault.ErrChanged},
 		{"CreateTenant", func(t *testing.T, s stores) (func(context.Context) error, func() bool) {
-			return func(ctx context.Context) error { return s.CreateTenant(ctx, newTenant(tenantID), []byte("blob")) }, func() bool {
+			return func(ctx context.Context) error { return s.CreateTenant(ctx, newTenant(tenantID), blobs) }, func() bool {
 				blob, err := s.truth.SealBlob(t.Context(), tenantID, 1)
 				must(t, err)
+				session, err := s.truth.SessionBlob(t.Context(), tenantID)
+				must(t, err)
 				there := s.load(t, vault.Target{}).Tenant != nil
-				if there != (blob != nil) {
+				if there != (blob != nil) || there != (session != nil) {
 					t.Error("one without the other")
 				}
 				return there
@@ -489,7 +494,7 @@ func TestListingsGoOnOverAllPagesShortAndEmptyOnesToo(t *testing.T) {
 	under := map[string]bool{}
 	for i := range n {
 		name := fmt.Sprintf("%02d", i)
-		must(t, s.CreateTenant(ctx, newTenant("tenant_"+name), []byte("blob")))
+		must(t, s.CreateTenant(ctx, newTenant("tenant_"+name), blobs))
 		must(t, s.SaveAPIKey(ctx, &apikey.Key{ID: "api_key_" + name, Tenant: tenantID}))
 		must(t, s.SaveIntegration(ctx, newIntegration("s"+name), nil))
 		must(t, s.SaveOverride(ctx, tenantID, "org", "s"+name, &integration.Override{IntegrationID: name}))
@@ -628,7 +633,7 @@ func TestReadsOfATableOutOfReachAreUnavailableAndNeverEmpty(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := over(t, tabletest.NewMemory())
-			must(t, s.CreateTenant(t.Context(), newTenant(tenantID), []byte("blob")))
+			must(t, s.CreateTenant(t.Context(), newTenant(tenantID), blobs))
 			s.faults.Fail(tabletest.Next(read.call))
 			if err := read.do(t.Context(), s.Store); fault.As(err).Kind != fault.Unavailable {
 				t.Errorf("%v", err)

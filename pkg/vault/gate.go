@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"keyvend/pkg/apikey"
@@ -11,6 +12,7 @@ import (
 	"keyvend/pkg/fault"
 	"keyvend/pkg/ident"
 	"keyvend/pkg/seal"
+	"keyvend/pkg/session"
 	"keyvend/pkg/tenant"
 )
 
@@ -40,8 +42,10 @@ type Unlocked struct {
 // found.
 type Visit struct {
 	Target
-	View
+	View // its APIKey is the one with whose rights is acted
 	Unlocked
+	// Session is what a browser's token states; nil: an API key itself was brought.
+	Session *session.Claims
 }
 
 // Gate admits callers. It is the one place where that is decided.
@@ -56,13 +60,47 @@ type Gate struct {
 	// Audit, when set, is told of callers who are who they say and may not do
 	// what they ask.
 	Audit audit.Log
+	// LoopbackOrigins lets pages of this machine use widget tokens, whatever a
+	// tenant's settings say: for laptops.
+	LoopbackOrigins bool
 }
 
 // Admit reads what the request is about and checks, in one pass whatever is
-// wrong, that token is a living API key of its tenant whose scopes include need.
-func (g *Gate) Admit(ctx context.Context, token apikey.Token, need apikey.Scope, target Target) (*Visit, error) {
-	target.Tenant, target.APIKey = token.TenantID(), token.KeyID()
-	genuine, known := g.recall(token)
+// wrong, that who is a living API key of its tenant, or a living session, whose
+// scopes include need.
+func (g *Gate) Admit(ctx context.Context, who Caller, need apikey.Scope, target Target) (*Visit, error) {
+	visit, err := g.enter(ctx, who, need, target)
+	if err != nil {
+		return nil, err
+	}
+	if !visit.View.APIKey.Allows(need) {
+		return nil, g.deny(ctx, visit, need)
+	}
+	return visit, nil
+}
+
+// AdmitWidget is Admit for who brings a widget token: whatever the target says,
+// it becomes about the token's user and organization, and nobody else's. page is
+// where the request comes from; need is "" where every user's token will do.
+func (g *Gate) AdmitWidget(ctx context.Context, token session.Token, page Page, need session.Permission, target Target) (*Visit, error) {
+	claims := token.Claims()
+	target.User, target.Organization = claims.User, claims.Organization
+	visit, err := g.enter(ctx, byToken{token, seal.WidgetToken}, "", target)
+	switch {
+	case err != nil:
+		return nil, err
+	case !page.allowed(visit.Settings.AllowedOrigins, g.LoopbackOrigins):
+		return nil, errOrigin
+	case need != "" && (claims.Organization == "" || !slices.Contains(claims.Permissions, need)):
+		return nil, errPermission
+	}
+	return visit, nil
+}
+
+// enter admits whoever is who he says.
+func (g *Gate) enter(ctx context.Context, who Caller, need apikey.Scope, target Target) (*Visit, error) {
+	target.Tenant, target.APIKey = who.TenantID(), who.KeyID()
+	genuine, known := g.recall(who)
 	if known && !genuine {
 		return nil, ErrUnauthorized
 	}
@@ -77,32 +115,51 @@ func (g *Gate) Admit(ctx context.Context, token apikey.Token, need apikey.Scope,
 	if err != nil {
 		return nil, sealFault(err)
 	}
-	if !g.proven(token, view.APIKey, need, keys) {
+	visit := &Visit{Target: target, View: view, Unlocked: keys}
+	if !who.proves(visit, need, g.Clock.Now()) {
 		return nil, ErrUnauthorized
 	}
 	if view.Damaged != nil {
 		return nil, view.Damaged
 	}
-	visit := &Visit{Target: target, View: view, Unlocked: keys}
-	if !view.APIKey.Allows(need) {
-		return nil, g.deny(ctx, visit, need)
-	}
 	return visit, nil
 }
 
-// Recognizes reports, without any I/O, whether token is certain to be one that
-// keyvend gave out: its tenant's key is in memory and proves it. Whether it is
-// still good, only its row says.
-func (g *Gate) Recognizes(token apikey.Token) bool {
-	genuine, _ := g.recall(token)
+// Origins are those of the pages that may show a tenant's widget; none when there
+// is no such tenant.
+func (g *Gate) Origins(ctx context.Context, tenantID string) ([]string, error) {
+	view, err := g.Rows.Load(ctx, Target{Tenant: tenantID})
+	if err = errors.Join(err, view.Damaged); err != nil {
+		return nil, err
+	}
+	if view.Tenant == nil || view.Tenant.Status != tenant.Active {
+		return nil, nil
+	}
+	origins := slices.Clone(view.Settings.AllowedOrigins)
+	if g.LoopbackOrigins {
+		origins = append(origins, "http://localhost:*", "http://127.0.0.1:*")
+	}
+	return origins, nil
+}
+
+// Recognizes reports, without any I/O, whether who is certain to bring what
+// keyvend gave out: his tenant's key is in memory and proves it. Whether it is
+// still good, only rows say.
+func (g *Gate) Recognizes(who Caller) bool {
+	genuine, _ := g.recall(who)
 	return genuine
 }
 
-// recall tells what the key of the token's tenant says of it. known is false
+// RecognizesWidget is Recognizes for who brings a widget token.
+func (g *Gate) RecognizesWidget(token session.Token) bool {
+	return g.Recognizes(byToken{token, seal.WidgetToken})
+}
+
+// recall tells what the key of the caller's tenant says of him. known is false
 // when that key is not in memory.
-func (g *Gate) recall(token apikey.Token) (genuine, known bool) {
-	key, known := g.Keys.Recall(token.TenantID())
-	return known && token.Genuine(key), known
+func (g *Gate) recall(who Caller) (genuine, known bool) {
+	key, known := g.Keys.Recall(who.TenantID())
+	return known && who.genuine(key), known
 }
 
 func (g *Gate) rows(genuine bool) Reader {
@@ -110,20 +167,6 @@ func (g *Gate) rows(genuine bool) Reader {
 		return g.Recent
 	}
 	return g.Rows
-}
-
-// proven does the same work for a row that is missing as for one that is there.
-// Whoever wants to vend with a key that claims it has to show the second proof.
-func (g *Gate) proven(token apikey.Token, key *apikey.Key, need apikey.Scope, keys Unlocked) bool {
-	if key == nil {
-		key = &apikey.Key{Tenant: token.TenantID(), ID: token.KeyID(), Scopes: []apikey.Scope{need}, RevokedAt: time.Unix(0, 0)}
-	}
-	genuine := token.Genuine(keys.Ingest)
-	proves := key.Proves(token, keys.Ingest)
-	if need == apikey.Vend && key.Allows(apikey.Vend) {
-		proves = keys.Opening != nil && key.ProvesVend(token, keys.Opening) && proves
-	}
-	return genuine && proves && key.Usable(g.Clock.Now())
 }
 
 func (g *Gate) deny(ctx context.Context, v *Visit, need apikey.Scope) error {

@@ -44,3 +44,14 @@ func (k OpeningKeys) Opening(ctx context.Context, t *tenant.Tenant, version uint
 		return k.Blobs.SealBlob(ctx, t.ID, version)
 	})
 }
+
+// SigningKeys is the SigningKeyring of functions that mint tokens for browsers.
+type SigningKeys struct {
+	Ring  *seal.Ring
+	Blobs SessionBlobs
+}
+
+// Signing implements SigningKeyring.
+func (k SigningKeys) Signing(ctx context.Context, t *tenant.Tenant) (*seal.SigningKey, error) {
+	return k.Ring.Signing(ctx, t.Keys, func(ctx context.Context) ([]byte, error) { return k.Blobs.SessionBlob(ctx, t.ID) })
+}

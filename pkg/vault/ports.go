@@ -114,6 +114,11 @@ type SealBlobs interface {
 	SealBlob(ctx context.Context, tenant string, version uint32) ([]byte, error)
 }
 
+// SessionBlobs reads wrapped key material that only minting tokens needs.
+type SessionBlobs interface {
+	SessionBlob(ctx context.Context, tenant string) ([]byte, error)
+}
+
 // RemovalStore is what the sweeper needs.
 type RemovalStore interface {
 	// Removals lists the removal jobs. The error is about those that are missing.
@@ -131,8 +136,8 @@ type RemovalStore interface {
 type TenantStore interface {
 	SealBlobs
 	APIKeyStore
-	// CreateTenant stores a tenant and its first seal blob, both or none.
-	CreateTenant(ctx context.Context, t *tenant.Tenant, sealBlob []byte) error
+	// CreateTenant stores a tenant and its first blobs, all or none.
+	CreateTenant(ctx context.Context, t *tenant.Tenant, blobs seal.Blobs) error
 	Tenant(ctx context.Context, id string) (*tenant.Tenant, error) // nil: no such tenant
 	Tenants(ctx context.Context) ([]*tenant.Tenant, error)
 }

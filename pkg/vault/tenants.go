@@ -30,12 +30,12 @@ func (t *Tenants) Create(ctx context.Context, name string) (*tenant.Tenant, erro
 		return nil, err
 	}
 	id := t.Clock.New(ident.TenantPrefix)
-	material, blob, err := t.Ring.Create(ctx, id)
+	material, blobs, err := t.Ring.Create(ctx, id)
 	if err != nil {
 		return nil, sealFault(err)
 	}
 	made := &tenant.Tenant{ID: id, Name: name, Status: tenant.Active, Keys: material, CreatedAt: t.Clock.Now()}
-	return made, t.Store.CreateTenant(ctx, made, blob)
+	return made, t.Store.CreateTenant(ctx, made, blobs)
 }
 
 // List is every tenant; one made a moment ago may still be missing.

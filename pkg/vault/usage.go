@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"keyvend/pkg/account"
 	"keyvend/pkg/ident"
 	"keyvend/pkg/usage"
 )
@@ -58,6 +59,10 @@ func (d *Directory) Reads(ctx context.Context, v *Visit, id string) ([]usage.Rea
 	if err != nil {
 		return nil, err
 	}
+	return d.readsOf(ctx, a.Account)
+}
+
+func (d *Directory) readsOf(ctx context.Context, a *account.Account) ([]usage.Read, error) {
 	reads, err := d.Store.AccountReads(ctx, a.Tenant, a.ID)
 	if err != nil {
 		return nil, err

@@ -52,6 +52,8 @@ type World struct {
 	// that.
 	Providers *Providers
 	Checks    *Checks
+	// Site is what requests say in Sec-Fetch-Site, as a browser would; "": nothing.
+	Site string
 
 	t      testing.TB
 	desk   func(context.Context, operator.Request) (operator.Response, error)
@@ -115,10 +117,8 @@ func (w *World) Operate(r operator.Request) operator.Response {
 	if err != nil {
 		w.t.Fatalf("%s: %v", r.Action, err)
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	if answer.Token != "" {
-		w.tokens = append(w.tokens, answer.Token)
+		w.keep(answer.Token)
 	}
 	return answer
 }
@@ -133,6 +133,34 @@ func (w *World) Tenant() string {
 func (w *World) Key(tenant string, scopes ...string) string {
 	w.t.Helper()
 	return w.Operate(operator.Request{Action: operator.IssueAPIKey, Tenant: tenant, Name: "test", Scopes: scopes}).Token
+}
+
+// WidgetToken mints a widget token for a user, in an organization or ("") in none.
+func (w *World) WidgetToken(token, user, organization string, scopes ...string) string {
+	w.t.Helper()
+	body := map[string]any{"user_id": user, "scopes": scopes}
+	if organization != "" {
+		body["organization_id"] = organization
+	}
+	text, err := json.Marshal(body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return w.keep(w.Must(http.StatusCreated, token, "POST", "/widgets/token", string(text)).Text("token"))
+}
+
+// Session begins a dashboard session.
+func (w *World) Session(token string) string {
+	w.t.Helper()
+	return w.keep(w.Must(http.StatusCreated, token, "POST", "/keyvend/sessions", "").Text("token"))
+}
+
+// keep remembers a token that nothing may tell.
+func (w *World) keep(token string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.tokens = append(w.tokens, token)
+	return token
 }
 
 // Answer is an HTTP answer.
@@ -181,6 +209,9 @@ func (w *World) DoContext(ctx context.Context, token, method, path, body string,
 	}
 	if token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	if w.Site != "" {
+		r.Header.Set("Sec-Fetch-Site", w.Site)
 	}
 	for i := 0; i+1 < len(header); i += 2 {
 		r.Header.Add(header[i], header[i+1])
@@ -257,8 +288,8 @@ func (w *World) silent() {
 		w.t.Errorf("log or audit tell a secret: %s", seen)
 	}
 	for _, token := range w.tokens {
-		if strings.Contains(seen, token[:80]) {
-			w.t.Errorf("log or audit tell an API key: %s", seen)
+		if strings.Contains(seen, token[:80]) || strings.Contains(seen, token[len(token)-40:]) {
+			w.t.Errorf("log or audit tell a token: %s", seen)
 		}
 	}
 }

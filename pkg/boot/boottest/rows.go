@@ -23,6 +23,9 @@ func SettingsRow(tenant string) table.Key { return table.Key{PK: "F#" + tenant, 
 // SealBlobRow is where the wrapped key material of version 1 lies.
 func SealBlobRow(tenant string) table.Key { return table.Key{PK: "P#" + tenant, SK: "KEYPAIR#1"} }
 
+// SessionBlobRow is where the wrapped keys lie that sign tokens.
+func SessionBlobRow(tenant string) table.Key { return table.Key{PK: "P#" + tenant, SK: "SESSION"} }
+
 // APIKeyRow is where an API key lies.
 func APIKeyRow(tenant, key string) table.Key {
 	return table.Key{PK: "K#" + tenant + "#" + key, SK: "APIKEY"}

@@ -93,7 +93,7 @@ func TestASecretSealedUnderKMSOpensInAnotherProcess(t *testing.T) {
 		w := wrapper(t, endpoint, awskms.Config{KeyARN: key})
 		return seal.NewRing(w, seal.Config{App: "keyvend", Environment: "test", KeyID: w.KeyID(), TTL: time.Minute})
 	}
-	m, blob, err := ring().Create(t.Context(), "acme")
+	m, blobs, err := ring().Create(t.Context(), "acme")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +106,7 @@ func TestASecretSealedUnderKMSOpensInAnotherProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opening, err := ring().Opening(t.Context(), m, 1, func(context.Context) ([]byte, error) { return blob, nil })
+	opening, err := ring().Opening(t.Context(), m, 1, func(context.Context) ([]byte, error) { return blobs.Seal, nil })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -330,7 +330,7 @@ func TestF18_FiveHundredConcurrentUsesOfAColdTenantAreOneDecrypt(t *testing.T) {
 	e := testbed.NewEndpoint(t, endpoint)
 	w := wrapper(t, e.URL, awskms.Config{KeyARN: testbed.KMSKey(t, endpoint)})
 	ring := seal.NewRing(w, seal.Config{App: "keyvend", Environment: "test", KeyID: w.KeyID(), TTL: time.Minute})
-	m, blob, err := ring.Create(t.Context(), "acme")
+	m, blobs, err := ring.Create(t.Context(), "acme")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -338,7 +338,7 @@ func TestF18_FiveHundredConcurrentUsesOfAColdTenantAreOneDecrypt(t *testing.T) {
 	var group sync.WaitGroup
 	for range 500 {
 		group.Go(func() {
-			if _, err := ring.Opening(t.Context(), m, 1, func(context.Context) ([]byte, error) { return blob, nil }); err != nil {
+			if _, err := ring.Opening(t.Context(), m, 1, func(context.Context) ([]byte, error) { return blobs.Seal, nil }); err != nil {
 				t.Error(err)
 			}
 		})

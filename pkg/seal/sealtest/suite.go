@@ -26,6 +26,16 @@ func SealContext() seal.Context {
 	return seal.Context{App: "keyvend", Environment: "test", Tenant: "acme", Purpose: seal.PurposeSeal, Version: 1}
 }
 
+// SessionContext is a complete context of the session purpose.
+func SessionContext() seal.Context {
+	return seal.Context{App: "keyvend", Environment: "test", Tenant: "acme", Purpose: seal.PurposeSession, Version: 1}
+}
+
+// contexts are one of each purpose.
+func contexts() []seal.Context {
+	return []seal.Context{IngestContext(), SealContext(), SessionContext()}
+}
+
 // Others returns contexts that differ from c in one field each, by name.
 func Others(c seal.Context) map[string]seal.Context {
 	vary := func(change func(*seal.Context)) seal.Context {
@@ -33,18 +43,11 @@ func Others(c seal.Context) map[string]seal.Context {
 		change(&other)
 		return other
 	}
-	return map[string]seal.Context{
+	others := map[string]seal.Context{
 		"app":         vary(func(c *seal.Context) { c.App += "x" }),
 		"environment": vary(func(c *seal.Context) { c.Environment += "x" }),
 		"tenant":      vary(func(c *seal.Context) { c.Tenant += "x" }),
-		"purpose": vary(func(c *seal.Context) {
-			if c.Purpose == seal.PurposeSeal {
-				c.Purpose = seal.PurposeIngest
-			} else {
-				c.Purpose = seal.PurposeSeal
-			}
-		}),
-		"version": vary(func(c *seal.Context) { c.Version++ }),
+		"version":     vary(func(c *seal.Context) { c.Version++ }),
 		"public keys": vary(func(c *seal.Context) {
 			if c.PublicKeys == "" {
 				c.PublicKeys = "00"
@@ -56,6 +59,12 @@ func Others(c seal.Context) map[string]seal.Context {
 			c.App, c.Environment = c.App+c.Environment[:1], c.Environment[1:]
 		}),
 	}
+	for _, other := range contexts() {
+		if other.Purpose != c.Purpose {
+			others["purpose, "+string(other.Purpose)] = vary(func(c *seal.Context) { c.Purpose = other.Purpose })
+		}
+	}
+	return others
 }
 
 // Run checks a Wrapper against its contract. open makes a wrapper; two of one
@@ -63,7 +72,7 @@ func Others(c seal.Context) map[string]seal.Context {
 func Run(t *testing.T, open func(t *testing.T) seal.Wrapper) {
 	t.Run("what was wrapped unwraps under the same context", func(t *testing.T) {
 		w := open(t)
-		for _, c := range []seal.Context{IngestContext(), SealContext()} {
+		for _, c := range contexts() {
 			for _, n := range []int{1, 32, 136, 4096} {
 				plain := bytes.Repeat([]byte{0xa5}, n)
 				blob := wrap(t, w, c, plain)
@@ -88,7 +97,7 @@ func Run(t *testing.T, open func(t *testing.T) seal.Wrapper) {
 	})
 	t.Run("F3 a blob opens under no other context", func(t *testing.T) {
 		w := open(t)
-		for _, c := range []seal.Context{IngestContext(), SealContext()} {
+		for _, c := range contexts() {
 			blob := wrap(t, w, c, []byte("key material"))
 			for name, other := range Others(c) {
 				if got, err := w.Unwrap(t.Context(), other, blob); !errors.Is(err, seal.ErrIntegrity) || got != nil {

@@ -172,7 +172,7 @@ func (w *Wrapper) bite(c seal.Context) {
 	switch c.Purpose {
 	case seal.PurposeIngest:
 		complete = complete && len(c.PublicKeys) == 64
-	case seal.PurposeSeal:
+	case seal.PurposeSeal, seal.PurposeSession:
 		complete = complete && c.PublicKeys == ""
 	default:
 		complete = false

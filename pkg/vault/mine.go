@@ -1,0 +1,115 @@
+package vault
+
+import (
+	"context"
+	"errors"
+
+	"keyvend/pkg/account"
+	"keyvend/pkg/fault"
+	"keyvend/pkg/integration"
+	"keyvend/pkg/usage"
+)
+
+// What people read in a widget. They know no endpoints.
+var (
+	errNotOffered = fault.New(fault.NotFound, "not_found", "This provider is not offered any more. Reload the page.")
+	errGone       = fault.New(fault.NotFound, "not_found", "This connection is gone already. Reload the page.")
+)
+
+// Mine is what a user does with his own accounts in his browser. Whose they are
+// is what AdmitWidget took from his token: no method takes a user, and none finds
+// an account but in the partition of the visit's user.
+type Mine struct {
+	Accounts  *Accounts
+	Directory *Directory
+}
+
+// Offer is an integration that the user may connect.
+type Offer struct {
+	Provider
+	Profile *Profile // of its account; nil: not connected
+}
+
+// Offers are the integrations that are on for the user, with his accounts.
+func (m *Mine) Offers(ctx context.Context, v *Visit) ([]Offer, error) {
+	providers, err := m.Accounts.Providers(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	offers := make([]Offer, len(providers))
+	var accounts []*account.Account
+	known := map[string]*integration.Integration{}
+	for i, p := range providers {
+		offers[i].Provider = p
+		if p.Account != nil {
+			accounts = append(accounts, p.Account)
+			known[p.Integration.Slug] = p.Integration
+		}
+	}
+	if len(accounts) == 0 {
+		return offers, nil
+	}
+	profiles, err := m.Directory.profiles(ctx, v, accounts, known)
+	if err != nil {
+		return nil, err
+	}
+	for i := range offers {
+		if offers[i].Account != nil {
+			offers[i].Profile, profiles = &profiles[0], profiles[1:]
+		}
+	}
+	return offers, nil
+}
+
+// Store stores the user's key for an integration that is on for him.
+func (m *Mine) Store(ctx context.Context, v *Visit, up Upsert) (*account.Account, error) {
+	if v.Integration == nil || !v.Integration.EnabledFor(v.Override) {
+		return nil, errNotOffered
+	}
+	return m.Accounts.Upsert(ctx, v, up)
+}
+
+// Disconnect deletes the user's account of that id, and with it the stored secret.
+func (m *Mine) Disconnect(ctx context.Context, v *Visit, id string) error {
+	there, err := m.find(ctx, v, id)
+	if err != nil {
+		return err
+	}
+	if err := m.Accounts.Disconnect(ctx, there); !errors.Is(err, errNoAccount) {
+		return err
+	}
+	return errGone
+}
+
+// Reads are who read the key of the user's account of that id lately, the newest
+// first.
+func (m *Mine) Reads(ctx context.Context, v *Visit, id string) ([]usage.Read, error) {
+	there, err := m.find(ctx, v, id)
+	if err != nil {
+		return nil, err
+	}
+	return m.Directory.readsOf(ctx, there.View.Account)
+}
+
+// find is v on the rows of the user's living account of that id.
+func (m *Mine) find(ctx context.Context, v *Visit, id string) (*Visit, error) {
+	all, err := m.Accounts.Store.AccountsOf(ctx, v.Target.Tenant, v.User)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range all {
+		if a.ID != id || a.Owner != account.User(v.User, v.Target.Organization) {
+			continue
+		}
+		there := *v
+		there.Slug, there.AccountID = a.Slug, id
+		there.View, err = m.Accounts.Store.Load(ctx, there.Target)
+		if err = errors.Join(err, there.View.Damaged); err != nil {
+			return nil, err
+		}
+		if _, err := m.Accounts.Get(&there); err == nil {
+			return &there, nil
+		}
+	}
+	return nil, errGone
+}
