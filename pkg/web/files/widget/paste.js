@@ -152,7 +152,7 @@ function joined(text, own) {
  * @returns {Pick<Look, "doubt" | "level" | "vendor">}
  */
 function judged(key, slug, own) {
-  const [doubt, vendor = ""] = key === "" ? [""] : doubtOf(key, slug, own);
+  const [doubt, vendor = ""] = doubtOf(key, slug, own);
   if (doubt === "") return { doubt, level: "", vendor: "" };
   if (doubt === "test_key") return { doubt, level: "note", vendor };
   const never = NEVER.includes(doubt) || !PRINTABLE.test(key);
@@ -173,6 +173,7 @@ const TEST_KEY = /^(?:[a-z]{2,10}_)?(?:test|sdbx|sandbox)_|^EZTK/;
  * @returns {[Doubt | "", string?]} with the vendor's name
  */
 function doubtOf(key, slug, own) {
+  if (key === "") return [""];
   const wrong = mistake(key);
   if (wrong) return [wrong];
   if (/[\r\n]/.test(key)) return ["lines"];
