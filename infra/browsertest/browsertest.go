@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
@@ -28,7 +27,7 @@ import (
 )
 
 // patience is how long something may take to appear; a loaded machine is slow.
-const patience = 15 * time.Second
+const patience = 30 * time.Second
 
 // programs are the names under which Chromium is looked for.
 var programs = []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"}
@@ -263,15 +262,6 @@ func (p *Page) inFrame(e *runtime.EvaluateParams) {
 	world, err := chromedp.Call(p.ctx, page.CreateIsolatedWorld, page.CreateIsolatedWorldParams{FrameID: p.frame})
 	p.must("frame", err)
 	e.ContextID = world.ExecutionContextID
-}
-
-// Clipboard puts a text where Paste takes it from.
-func (p *Page) grantClipboard() {
-	_, err := chromedp.CallBrowser(p.ctx, browser.GrantPermissions, browser.GrantPermissionsParams{
-		Permissions:      []browser.PermissionType{browser.PermissionTypeClipboardReadWrite, browser.PermissionTypeClipboardSanitizedWrite},
-		BrowserContextID: chromedp.FromContext(p.ctx).BrowserContextID,
-	})
-	p.must("clipboard", err)
 }
 
 // String is for messages.

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/chromedp/cdproto/accessibility"
+	"github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/dom"
 	"github.com/chromedp/cdproto/input"
@@ -150,7 +151,11 @@ func (p *Page) Type(text string) {
 // Paste pastes a text where the focus is, by way of the clipboard.
 func (p *Page) Paste(text string) {
 	p.t.Helper()
-	p.grantClipboard()
+	_, err := chromedp.CallBrowser(p.ctx, browser.SetPermission, browser.SetPermissionParams{
+		Permission: &browser.PermissionDescriptor{Name: "clipboard-write"}, Setting: browser.PermissionSettingGranted,
+		BrowserContextID: chromedp.FromContext(p.ctx).BrowserContextID,
+	})
+	p.must("clipboard", err)
 	p.Do(fmt.Sprintf("await navigator.clipboard.writeText(%q)", text))
 	p.Press("Control+v")
 }

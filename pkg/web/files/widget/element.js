@@ -31,6 +31,7 @@ import { Words } from "./words.js";
 export class KeyvendPipes extends HTMLElement {
   static observedAttributes = ["token", "base-url", "texts", "locale"];
 
+  #connected = false; // to a page
   /** @type {Source | undefined} */
   #source;
   /** @type {Record<string, string>} */
@@ -67,7 +68,7 @@ export class KeyvendPipes extends HTMLElement {
 
   set authToken(source) {
     this.#source = source;
-    this.#renew();
+    if (this.#connected) this.#renew();
   }
 
   /** Texts in place of those of words.js. */
@@ -96,19 +97,29 @@ export class KeyvendPipes extends HTMLElement {
   }
 
   connectedCallback() {
-    // What was set before this class was known lies in the way of its setters.
-    for (const name of /** @type {const} */ (["texts", "logos", "authToken"])) {
-      const early = Object.getOwnPropertyDescriptor(this, name);
-      if (!early) continue;
-      Reflect.deleteProperty(this, name);
-      Reflect.set(this, name, early.value);
-    }
+    this.#source = this.#early("authToken") ?? this.#source;
+    this.#texts = this.#early("texts") ?? (this.hasAttribute("texts") ? parsedTexts(this.getAttribute("texts")) : this.#texts);
+    this.#logos = this.#early("logos") ?? this.#logos;
+    this.#connected = true;
     this.#say();
     this.#start();
   }
 
   disconnectedCallback() {
+    this.#connected = false;
     this.#end();
+  }
+
+  /**
+   * early is what the page set before this class was known; it lies in the way of
+   * the setters.
+   *
+   * @param {string} name
+   */
+  #early(name) {
+    const value = Object.getOwnPropertyDescriptor(this, name)?.value;
+    Reflect.deleteProperty(this, name);
+    return value;
   }
 
   /**
@@ -117,7 +128,7 @@ export class KeyvendPipes extends HTMLElement {
    * @param {string | null} after
    */
   attributeChangedCallback(name, before, after) {
-    if (before === after) return;
+    if (!this.#connected || before === after) return;
     if (name === "texts") this.texts = parsedTexts(after);
     else if (name === "locale") this.#say();
     else if (name === "token") this.#renew();
@@ -133,7 +144,6 @@ export class KeyvendPipes extends HTMLElement {
 
   /** start begins anew. Without a token it waits for one: the page brings it later. */
   #start() {
-    if (!this.isConnected) return;
     this.#end();
     this.#offers = undefined;
     this.#show(el("p", { role: "status" }, this.#words.say("loading")), true);

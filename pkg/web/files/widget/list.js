@@ -138,13 +138,13 @@ export function sentence(health, words) {
  * @param {Words} words
  */
 async function unfold(ledger, title, load, words) {
-  const news = el("p", { role: "status" });
+  const news = el("p", { role: "status", class: "hint" });
   ledger.replaceChildren(news);
   news.textContent = words.say("readsLoading");
   try {
     const reads = await load();
     news.textContent = reads.length === 0 ? words.say("readsNone") : words.say("readsZone", { zone: words.zone() });
-    if (reads.length > 0) ledger.append(table(reads, title, words));
+    if (reads.length > 0) ledger.append(entries(reads, title, words));
   } catch {
     news.textContent = words.say("readsFailed");
   }
@@ -155,15 +155,7 @@ async function unfold(ledger, title, load, words) {
  * @param {string} title
  * @param {Words} words
  */
-function table(reads, title, words) {
-  const named = reads.some((read) => read.api_key_id);
-  const head = ["readsWhen", "readsTimes", ...(named ? ["readsKey"] : [])];
-  const rows = reads.map((read) => el("tr", {},
-    el("td", {}, el("time", { datetime: read.last_read_at }, words.moment(read.last_read_at))),
-    el("td", {}, words.say(read.count === 1 ? "readsOnce" : "readsOften", { count: read.count })),
-    named && el("td", {}, said(read.api_key_id ?? "")),
-  ));
-  return el("table", { "aria-label": title },
-    el("thead", {}, el("tr", {}, ...head.map((key) => el("th", { scope: "col" }, words.say(key))))),
-    el("tbody", {}, ...rows));
+function entries(reads, title, words) {
+  return el("ol", { class: "hint", role: "list", "aria-label": title }, ...reads.map(({ last_read_at: at, count, api_key_id: key }) => el("li", {},
+    el("time", { datetime: at }, words.moment(at)), ` ${words.say(count === 1 ? "readOnce" : "readOften", { count })} `, key && el("span", {}, words.say("readBy", { key })))));
 }

@@ -35,12 +35,12 @@ const CSS = `
 :host([theme="dark"]) { color-scheme: dark; }
 :host([hidden]), [hidden] { display: none; }
 *, ::before, ::after { box-sizing: border-box; }
-h2, h3, p, ul, dl, dd { margin: 0; padding: 0; }
-ul { list-style: none; }
+h2, h3, p, ul, ol { margin: 0; padding: 0; }
+ul, ol { list-style: none; }
 h2 { font-size: 1.25em; line-height: 1.3; }
 h3 { font-size: 1em; }
 a { color: var(--accent); }
-small, .meta, .hint { color: var(--muted); font-size: .875em; }
+.meta, .hint { color: var(--muted); font-size: .875em; }
 .widget { display: grid; gap: var(--space); padding: var(--space); }
 .unseen { position: absolute; inline-size: 1px; block-size: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 .bad { color: var(--bad); }
@@ -55,18 +55,18 @@ small, .meta, .hint { color: var(--muted); font-size: .875em; }
 .initial { display: grid; place-items: center; font-weight: 600; color: var(--muted); border: 1px solid var(--line); }
 .about { display: grid; gap: .25em; }
 .actions { display: flex; flex-wrap: wrap; gap: .5em; align-items: start; }
-.list .actions, .ledger { grid-column: 2; }
+.list .actions { grid-column: 2; margin-block-start: .25em; }
+.ledger { grid-column: 2 / -1; }
+.ledger li { padding-block: .25em; border-block-start: 1px solid var(--line); }
 .state { display: inline-flex; gap: .5em; align-items: baseline; font-weight: 600; }
 .state::before { content: ""; flex: none; inline-size: .625em; block-size: .625em; border: 2px solid currentColor; border-radius: 50%; forced-color-adjust: none; }
 .state:is(.good, .bad, .warning)::before { background: currentColor; }
 .state.good { color: var(--good); }
 .meta { display: flex; flex-wrap: wrap; gap: 0 1.25em; }
-@container (min-width: 44rem) {
+@container (min-width: 56rem) {
   .list > li { grid-template-columns: 2.5rem minmax(0, 1fr) auto; }
-  .list .actions { grid-column: 3; grid-row: 1 / span 2; }
+  .list .actions { grid-column: 3; grid-row: 1 / span 2; margin: 0; }
 }
-table { inline-size: 100%; border-collapse: collapse; font-size: .875em; }
-th, td { text-align: start; vertical-align: top; padding: .375em .75em .375em 0; padding-inline: 0 .75em; border-block-end: 1px solid var(--line); }
 
 button, input, select { font: inherit; color: inherit; border-radius: var(--radius); border: 1px solid var(--border); min-block-size: 2.75em; }
 button { padding: .375em 1em; background: transparent; cursor: pointer; }
