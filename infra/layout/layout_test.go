@@ -98,7 +98,7 @@ var layers = [][]string{
 	},
 	{"pkg/vault"},
 	{"pkg/account", "pkg/apikey", "pkg/audit", "pkg/session", "pkg/health", "pkg/event", "pkg/integration", "pkg/removal", "pkg/tenant", "pkg/usage", "pkg/catalog", "pkg/seal", "pkg/table", "pkg/web"},
-	{"pkg/ident", "pkg/idempotency", "pkg/secret", "pkg/fault", "pkg/keep"},
+	{"pkg/ident", "pkg/idempotency", "pkg/secret", "pkg/fault", "pkg/keep", "pkg/paste"},
 }
 
 // beside are the imports within a layer.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"keyvend/pkg/paste"
 	"keyvend/pkg/seal"
 	"keyvend/pkg/secret"
 	"keyvend/pkg/vault"
@@ -60,6 +61,9 @@ func checkSecret(s string, least int) error {
 		return invalid("secret", "too_long", "secret has at most 8,192 bytes.")
 	case strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' }):
 		return invalid("secret", "forbidden_characters", "secret is printable ASCII, without line breaks or other control characters.")
+	}
+	if mistake, found := paste.Spot(s); found {
+		return invalid("secret", mistake.Code, mistake.Sentence)
 	}
 	return nil
 }

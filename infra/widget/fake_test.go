@@ -1,0 +1,286 @@
+package widget_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"keyvend/pkg/boot/boottest"
+	"keyvend/pkg/catalog"
+)
+
+// canary is what every key in these tests begins with.
+const canary = boottest.Canary
+
+// object is JSON as the widget reads it.
+type object = map[string]any
+
+// keyvend answers as the function "widget" does, for one user, from what a test
+// says that there is. Another server beside it holds the pages of a product.
+type keyvend struct {
+	t         testing.TB
+	url, host string // the origins of keyvend and of the product
+
+	mu     sync.Mutex
+	pages  map[string]string // of the product, by path
+	offers []object
+	reads  []object
+	tokens map[string]bool // those that are good
+	minted int
+	stored []object          // the bodies of all keys that were stored
+	refuse map[string]answer // by method and path: instead of the usual
+	frames string            // who may frame /embed/{tenant}
+}
+
+type answer struct {
+	status int
+	body   string
+}
+
+func newKeyvend(t testing.TB) *keyvend {
+	t.Helper()
+	k := &keyvend{t: t, pages: map[string]string{}, tokens: map[string]bool{}, refuse: map[string]answer{}}
+	server := httptest.NewServer(k)
+	t.Cleanup(server.Close)
+	product := httptest.NewServer(http.HandlerFunc(k.product))
+	t.Cleanup(product.Close)
+	k.url, k.host, k.frames = server.URL, product.URL, product.URL
+	return k
+}
+
+// token is a new one that is good.
+func (k *keyvend) token(life time.Duration) string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	claims := fmt.Sprintf(`{"sub":"user_anna","exp":%d,"n":%d}`, time.Now().Add(life).Unix(), k.minted)
+	k.minted++
+	token := "eyJhbGciOiJFZERTQSJ9." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".c2lnbmVk"
+	k.tokens[token] = true
+	return token
+}
+
+// revoke ends all tokens.
+func (k *keyvend) revoke() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	clear(k.tokens)
+}
+
+// answer has requests answered otherwise than usual, such as "GET /x".
+func (k *keyvend) answer(request string, status int, body string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if status == 0 {
+		delete(k.refuse, request)
+		return
+	}
+	k.refuse[request] = answer{status, body}
+}
+
+// offer adds a provider of the catalog; change may change it.
+func (k *keyvend) offer(slug string, account object, change ...object) {
+	p, ok := catalog.Lookup(slug)
+	if !ok {
+		p = catalog.Provider{Slug: slug, Name: slug, ConfigFields: []catalog.ConfigField{}}
+	}
+	o := object{
+		"object": "provider", "slug": p.Slug, "name": p.Name, "description": nil, "key_hint": p.KeyHint, "help": p.Help,
+		"help_url": p.KeyPage, "config_fields": p.ConfigFields, "account": nil,
+	}
+	if account != nil {
+		o["account"] = account
+	}
+	for _, c := range change {
+		for name, value := range c {
+			o[name] = value
+		}
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.offers = append(k.offers, o)
+}
+
+// account is a connected one; change may change it.
+func account(id, last4 string, change ...object) object {
+	a := object{
+		"id": id, "state": "connected", "api_key_last_4": last4, "config": object{}, "expires_at": nil, "last_used_at": nil,
+		"health": nil, "created_at": "2026-02-03T23:30:00.000Z", "updated_at": "2026-02-03T23:30:00.000Z",
+	}
+	for _, c := range change {
+		for name, value := range c {
+			a[name] = value
+		}
+	}
+	return a
+}
+
+// health is what is known of a key.
+func health(verdict, reason, sentence string) object {
+	return object{"verdict": verdict, "reason": reason, "sentence": sentence, "checked_at": "2026-03-01T12:00:00.000Z"}
+}
+
+// keys are the bodies of all that was stored.
+func (k *keyvend) keys() []object {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return append([]object{}, k.stored...)
+}
+
+func (k *keyvend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !strings.HasPrefix(r.URL.Path, "/_widgets/") {
+		k.file(w, r)
+		return
+	}
+	h := w.Header()
+	h.Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
+	h.Set("Cache-Control", "no-store")
+	if r.Method == http.MethodOptions {
+		h.Set("Access-Control-Allow-Methods", "GET, PUT, DELETE")
+		h.Set("Access-Control-Allow-Headers", "authorization, content-type, workos-widgets-type, workos-widgets-version")
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	body, _ := io.ReadAll(r.Body)
+	a := k.widget(r, body)
+	h.Set("Content-Type", "application/json")
+	w.WriteHeader(a.status)
+	_, _ = io.WriteString(w, a.body)
+}
+
+// widget answers the requests of the widget.
+func (k *keyvend) widget(r *http.Request, body []byte) answer {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); !k.tokens[token] {
+		return answer{http.StatusForbidden, `{"message":"This widget token is not valid.","code":"invalid_widget_token"}`}
+	}
+	if a, scripted := k.refuse[r.Method+" "+r.URL.Path]; scripted {
+		return a
+	}
+	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
+	switch last := parts[len(parts)-1]; {
+	case last == "providers":
+		return jsonAnswer(object{"object": "list", "data": k.offers})
+	case last == "reads":
+		return jsonAnswer(object{"object": "list", "data": k.reads})
+	case last == "api-key":
+		return k.put(parts[2], body)
+	case parts[2] == "installations":
+		return k.remove(last)
+	}
+	return answer{http.StatusNotFound, `{"message":"There is nothing here.","code":"not_found"}`}
+}
+
+func jsonAnswer(v any) answer {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return answer{http.StatusInternalServerError, `{"message":"` + err.Error() + `"}`}
+	}
+	return answer{http.StatusOK, string(text)}
+}
+
+func (k *keyvend) put(slug string, body []byte) answer {
+	sent := object{}
+	if err := json.Unmarshal(body, &sent); err != nil {
+		return answer{http.StatusBadRequest, `{"message":"no JSON"}`}
+	}
+	key, _ := sent["secret"].(string)
+	k.stored = append(k.stored, sent)
+	for _, o := range k.offers {
+		if o["slug"] != slug {
+			continue
+		}
+		if o["account"] == nil {
+			o["account"] = account("data_installation_"+slug, "")
+		}
+		stored := o["account"].(object)
+		stored["api_key_last_4"], stored["state"] = key[max(0, len(key)-4):], "connected"
+		if config, sent := sent["config"]; sent {
+			stored["config"] = config
+		}
+		return jsonAnswer(stored)
+	}
+	return answer{http.StatusNotFound, `{"message":"This provider is not offered any more. Reload the page.","code":"not_found"}`}
+}
+
+func (k *keyvend) remove(id string) answer {
+	for _, o := range k.offers {
+		if a, connected := o["account"].(object); connected && a["id"] == id {
+			o["account"] = nil
+			return jsonAnswer(object{"success": true})
+		}
+	}
+	return answer{http.StatusNotFound, `{"message":"This connection is gone already. Reload the page.","code":"not_found"}`}
+}
+
+// file serves what package web does, in its way.
+func (k *keyvend) file(w http.ResponseWriter, r *http.Request) {
+	const assets = "/assets/test"
+	name, h := "", w.Header()
+	switch {
+	case r.URL.Path == "/widget.js":
+		name = "widget.js"
+	case strings.HasPrefix(r.URL.Path, "/embed/"):
+		name = "embed/index.html"
+		k.mu.Lock()
+		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors "+k.frames)
+		k.mu.Unlock()
+		h.Set("Referrer-Policy", "no-referrer")
+	case strings.HasPrefix(r.URL.Path, assets+"/"):
+		name = strings.TrimPrefix(r.URL.Path, assets+"/")
+	}
+	text, err := os.ReadFile(filepath.Join(files, filepath.FromSlash(path.Clean("/"+name))))
+	if name == "" || err != nil {
+		http.NotFound(w, r)
+		return
+	}
+	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Content-Type", map[string]string{".js": "text/javascript", ".html": "text/html; charset=utf-8"}[path.Ext(name)])
+	_, _ = io.WriteString(w, strings.ReplaceAll(string(text), "{{assets}}", assets))
+}
+
+// product serves the pages of the product, which allow themselves little.
+func (k *keyvend) product(w http.ResponseWriter, r *http.Request) {
+	k.mu.Lock()
+	page, known := k.pages[r.URL.Path]
+	k.mu.Unlock()
+	if !known {
+		w.WriteHeader(http.StatusNoContent) // the page's icon
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	if path.Ext(r.URL.Path) == ".js" {
+		h.Set("Content-Type", "text/javascript")
+	}
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self' "+k.url+"; connect-src "+k.url+"; img-src 'self'; frame-src "+k.url+
+		"; base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'")
+	_, _ = io.WriteString(w, page)
+}
+
+// page puts a page of the product at a path: body, with script before the widget's.
+func (k *keyvend) page(at, body, script string) string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.pages[at+".js"] = script
+	k.pages[at] = `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>The product</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<script type="module" src="` + at + `.js"></script><script type="module" src="` + k.url + `/widget.js"></script></head>
+<body><main><h1>Settings</h1>` + body + `</main></body></html>`
+	return k.host + at
+}
+
+// element is the usual page: the widget with a token that is good for an hour.
+func (k *keyvend) element(attributes string) string {
+	return k.page("/settings", `<keyvend-pipes `+attributes+` token="`+k.token(time.Hour)+`"></keyvend-pipes>`, "")
+}

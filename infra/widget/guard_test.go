@@ -1,0 +1,166 @@
+package widget_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"keyvend/infra/browsertest"
+)
+
+const openAIKey = "sk-canary-0123456789abcdef0123"
+
+// field is what the field for the key holds.
+func field(p *browsertest.Page) string {
+	return browsertest.Eval[string](p, `document.querySelector("keyvend-pipes").shadowRoot.querySelector("#secret").value`)
+}
+
+func TestWhatIsPastedRoundAKeyIsTakenOffAndTold(t *testing.T) {
+	k := newKeyvend(t)
+	k.offer("openai", nil)
+	p := browsertest.Open(t)
+	p.Visit(k.element(""))
+	p.Click("button", "Connect: OpenAI")
+	p.Find("dialog", "Connect OpenAI")
+	for pasted, says := range map[string]string{
+		"Bearer " + openAIKey:                         "“Bearer” is no part of the key and was left out.",
+		"export OPENAI_API_KEY='" + openAIKey + "'\n": "Spaces around the key were left out. The name in front of the key was left out. The quotation marks around the key were left out.",
+		"\u200b" + openAIKey:                          "Invisible characters were left out.",
+	} {
+		p.Press("Control+a")
+		p.Paste(pasted)
+		p.Says(says)
+		if got := field(p); got != openAIKey {
+			t.Errorf("%q becomes %q", pasted, got)
+		}
+	}
+
+	// A user may know better.
+	p.Press("Control+a")
+	p.Paste(`"` + openAIKey + `"`)
+	p.Click("button", "Leave it as I pasted it")
+	p.Says("This does not look like a key of OpenAI.")
+	if got, focused := field(p), p.Focused(); got != `"`+openAIKey+`"` || focused.Name != "API key" {
+		t.Errorf("left as %q, the focus is on %q", got, focused.Name)
+	}
+	p.Click("button", "Save it anyway")
+	p.Gone("dialog", "Connect OpenAI")
+	if keys := k.keys(); len(keys) != 1 || keys[0]["secret"] != `"`+openAIKey+`"` {
+		t.Errorf("stored: %v", keys)
+	}
+	calm(t, p)
+}
+
+func TestAKeyIsNeverChanged(t *testing.T) {
+	k := newKeyvend(t)
+	k.offer("telegram-bot", nil)
+	k.offer("acme", nil)
+	p := browsertest.Open(t)
+	p.Visit(k.element(""))
+	for name, key := range map[string]string{"Telegram bot": "123456789:canary0-_00000000000000000000000000", "acme": "canary=:/+ with a space=="} {
+		p.Click("button", "Connect: "+name)
+		p.Find("dialog", "Connect "+name)
+		p.Paste(key)
+		p.Press("Enter")
+		p.Gone("dialog", "Connect "+name)
+		if keys := k.keys(); keys[len(keys)-1]["secret"] != key {
+			t.Errorf("%s becomes %v", key, keys[len(keys)-1])
+		}
+	}
+}
+
+func TestWhatCanBeNoKeyIsNotSent(t *testing.T) {
+	k := newKeyvend(t)
+	k.offer("openai", nil)
+	p := browsertest.Open(t)
+	p.Visit(k.element(""))
+	p.Click("button", "Connect: OpenAI")
+	p.Find("dialog", "Connect OpenAI")
+	for pasted, says := range map[string]string{
+		"curl https://api.openai.com/v1/models -H 'Authorization: Bearer " + openAIKey + "'": "This is a whole command. Copy the key alone.",
+		"sk_kv_" + strings.Repeat("canary0000", 10):                                          "This key belongs to the server of this app, not to you.",
+		openAIKey + "\n" + openAIKey:                                                         "This is more than one line.",
+		"sk-…0123":                                                                           "This looks like a shortened form of a key.",
+	} {
+		p.Press("Control+a")
+		p.Paste(pasted)
+		p.Says(says)
+		p.Wait("a field that is not right", func() bool { return p.Find("textbox", "API key").Is("invalid") == "true" })
+		p.Press("Enter")
+	}
+	p.Press("Control+a", "Delete", "Enter")
+	p.Says("API key is missing.")
+	if keys := k.keys(); len(keys) > 0 {
+		t.Errorf("stored: %v", keys)
+	}
+}
+
+func TestADoubtIsToldBeforeAnythingIsSent(t *testing.T) {
+	k := newKeyvend(t)
+	k.offer("anthropic", nil)
+	p := browsertest.Open(t)
+	p.Visit(k.element(""))
+	p.Click("button", "Connect: Anthropic")
+	p.Find("dialog", "Connect Anthropic")
+	p.Type(openAIKey) // while someone is typing, everything is half a key
+	if says := p.Text(); strings.Contains(says, "looks like") {
+		t.Errorf("the page says %s", says)
+	}
+	p.Press("Enter")
+	p.Says("This looks like a key of OpenAI, not of Anthropic.")
+	if keys := k.keys(); len(keys) > 0 {
+		t.Fatalf("stored: %v", keys)
+	}
+	if description := p.Find("textbox", "API key").Description; !strings.Contains(description, "looks like a key of OpenAI") {
+		t.Errorf("the field is described as %q", description)
+	}
+	p.Click("button", "Save it anyway")
+	p.Gone("dialog", "Connect Anthropic")
+	if keys := k.keys(); len(keys) != 1 {
+		t.Errorf("stored: %v", keys)
+	}
+}
+
+func TestSettingsGoWithAKey(t *testing.T) {
+	k := newKeyvend(t)
+	k.offer("datadog", account("data_installation_datadog", "0000", object{"config": object{"site": "datadoghq.eu"}}))
+	k.offer("freshdesk", nil)
+	p := browsertest.Open(t)
+	p.Visit(k.element(""))
+
+	p.Click("button", "Connect: Freshdesk")
+	p.Find("dialog", "Connect Freshdesk")
+	p.Paste("canary00000000000000")
+	p.Press("Enter")
+	p.Says("Subdomain is missing.")
+	if focused := p.Focused(); focused.Name != "Subdomain" || focused.Is("required") != "true" || !strings.Contains(focused.Description, "before .freshdesk.com") {
+		t.Errorf("the focus is on %v", focused)
+	}
+	p.Type(" acme ")
+	p.Press("Enter")
+	p.Gone("dialog", "Connect Freshdesk")
+
+	p.Click("button", "Replace key: Datadog")
+	if site := p.Find("combobox", "Site (optional)"); site.Value != "EU1 (datadoghq.eu)" {
+		t.Errorf("the site is %v", site)
+	}
+	p.Paste("0123456789abcdef0123456789abcdef")
+	p.Click("button", "Save key")
+	p.Gone("dialog", "Replace the key of Datadog")
+
+	keys := k.keys()
+	if len(keys) != 2 {
+		t.Fatalf("stored: %v", keys)
+	}
+	for i, want := range []object{{"subdomain": "acme"}, {"site": "datadoghq.eu"}} {
+		config, _ := keys[i]["config"].(object)
+		for name, value := range want {
+			if len(config) != len(want) || config[name] != value {
+				t.Errorf("the settings are %v", config)
+			}
+		}
+	}
+	if slices.ContainsFunc(k.keys(), func(o object) bool { return o["secret"] == "" }) {
+		t.Error("an empty key was stored")
+	}
+}

@@ -1,0 +1,228 @@
+package widget_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"keyvend/infra/browsertest"
+)
+
+// everywhere is all that the page holds and keeps: every element of every shadow
+// tree with its attributes and what is in its field, and every storage.
+const everywhere = `(async () => {
+	const seen = [];
+	const walk = (node) => {
+		if (node.nodeType === 3) seen.push(node.data);
+		if (node.nodeType === 1) {
+			for (const a of node.attributes) seen.push(a.value);
+			if ("value" in node) seen.push(String(node.value));
+			if (node.shadowRoot) walk(node.shadowRoot);
+		}
+		node.childNodes.forEach(walk);
+	};
+	walk(document);
+	seen.push(location.href, document.cookie, JSON.stringify(localStorage), JSON.stringify(sessionStorage), JSON.stringify(history.state), window.name);
+	for (const base of await indexedDB.databases()) seen.push(base.name);
+	for (const name of await caches.keys()) seen.push(name);
+	for (const entry of performance.getEntries()) seen.push(entry.name);
+	return seen.join("\n");
+})()`
+
+// gone checks that the key is nowhere but in the body of the one request.
+func gone(t *testing.T, p *browsertest.Page, key string) {
+	t.Helper()
+	if all := browsertest.Eval[string](p, everywhere); strings.Contains(all, key) {
+		t.Errorf("the page has the key: %s", all)
+	}
+	if console := strings.Join(p.Console(), "\n"); strings.Contains(console, key) {
+		t.Errorf("the console has the key: %s", console)
+	}
+	sent := 0
+	for _, r := range p.Requests() {
+		if strings.Contains(r.URL, key) {
+			t.Errorf("an address has the key: %s", r.URL)
+		}
+		for _, header := range r.Headers {
+			if text, _ := header.(string); strings.Contains(text, key) {
+				t.Errorf("a header has the key: %s", text)
+			}
+		}
+		if strings.Contains(r.Body, key) {
+			sent++
+		}
+	}
+	if sent != 1 {
+		t.Errorf("the key was sent %d times", sent)
+	}
+}
+
+func TestF45_TheKeyIsNowhereOnceItWasSent(t *testing.T) {
+	key := canary + "0123456789abcdef"
+	for name, status := range map[string]int{"stored": 0, "refused": http.StatusUnprocessableEntity, "failing": http.StatusInternalServerError} {
+		k := newKeyvend(t)
+		k.offer("openai", nil)
+		if status != 0 {
+			k.answer("PUT /_widgets/DataIntegrations/openai/api-key", status, `{"message":"The provider refuses this key.","code":"key_refused"}`)
+		}
+		p := browsertest.Open(t)
+		p.Visit(k.element(""))
+		p.Do(`window.heard = []; for (const name of ["keyvend-connected", "keyvend-expired"]) addEventListener(name, (e) => heard.push(JSON.stringify(e.detail)));`)
+		p.Click("button", "Connect: OpenAI")
+		p.Fill("textbox", "API key", key)
+		p.Click("button", "Show key")
+		if all := browsertest.Eval[string](p, everywhere); !strings.Contains(all, key) {
+			t.Fatal("a key that is there is not seen")
+		}
+		p.Click("button", "Save key")
+		if status == 0 {
+			p.Says("the key is saved")
+			if heard := browsertest.Eval[string](p, `heard.join()`); heard != `{"slug":"openai","account_id":"data_installation_openai"}` {
+				t.Errorf("the page hears %s", heard)
+			}
+		} else {
+			p.Says("The provider refuses this key. Nothing was stored. Enter the key once more.")
+			if focused := p.Focused(); focused.Name != "API key" || focused.Value != "" {
+				t.Errorf("%s: the focus is on %v", name, focused)
+			}
+		}
+		gone(t, p, key)
+	}
+}
+
+func TestF45_AFormThatIsClosedTakesTheKeyWithIt(t *testing.T) {
+	k := newKeyvend(t)
+	k.offer("openai", nil)
+	p := browsertest.Open(t)
+	p.Visit(k.element(""))
+	p.Click("button", "Connect: OpenAI")
+	p.Fill("textbox", "API key", canary+"0123456789abcdef")
+	p.Press("Escape")
+	p.Gone("dialog", "Connect OpenAI")
+	if all := browsertest.Eval[string](p, everywhere); strings.Contains(all, canary) {
+		t.Errorf("the page has the key: %s", all)
+	}
+	if len(k.keys()) > 0 {
+		t.Errorf("stored: %v", k.keys())
+	}
+}
+
+func TestNothingIsAskedOfAnyoneElse(t *testing.T) {
+	k := newKeyvend(t)
+	k.offer("openai", account("data_installation_1", "Yz89"))
+	p := browsertest.Open(t)
+	p.Visit(k.element(""))
+	p.Says("OpenAI")
+	for _, r := range p.Requests() {
+		if !strings.HasPrefix(r.URL, k.url+"/") && !strings.HasPrefix(r.URL, k.host+"/") {
+			t.Errorf("asked: %v", r)
+		}
+	}
+	calm(t, p)
+}
+
+// hostile are texts that run, or lead somewhere, where they are taken for more
+// than texts.
+var hostile = []string{
+	`<img src=x onerror="window.ran = true">`, `<script>window.ran = true</script>`, `"><svg onload="window.ran = true">`,
+	`{{constructor.constructor("window.ran = true")()}}`, `<a href="javascript:window.ran = true">x</a>`, `</textarea><iframe srcdoc="x">`,
+}
+
+func TestF48_MarkupIsShownAsText(t *testing.T) {
+	k := newKeyvend(t)
+	for i, text := range hostile {
+		settings := []object{
+			{"field": text, "label": text, "description": text, "required": false, "example": text, "default": text},
+			{"field": "choice", "label": "Choice", "description": text, "required": false, "options": []object{{"value": text, "label": text}}},
+		}
+		slug := fmt.Sprintf("acme-%d", i)
+		k.offer(slug, account(text, "Yz89", object{"health": health("invalid", "other", text)}), object{
+			"name": text, "description": text, "key_hint": text, "help": text, "help_url": "https://acme.example/" + text, "config_fields": settings,
+		})
+		k.answer("PUT /_widgets/DataIntegrations/"+slug+"/api-key", http.StatusUnprocessableEntity, jsonAnswer(object{"message": text}).body)
+	}
+	p := browsertest.Open(t)
+	p.Visit(k.element(""))
+	for _, text := range hostile {
+		p.Says(text)
+		k.mu.Lock()
+		k.reads = []object{{"count": 1, "last_read_at": text, "api_key_id": text}}
+		k.mu.Unlock()
+		p.Click("button", "Who used it: "+text)
+		p.Says("with " + text)
+		p.Click("button", "Replace key: "+text)
+		p.Find("dialog", "Replace the key of "+text)
+		p.Type(canary + "0123")
+		p.Press("Enter")
+		p.Says(text + " Nothing was stored.")
+		if n := browsertest.Eval[int](p, `(() => {
+			const all = (root) => [...root.querySelectorAll("*")].flatMap((e) => [e, ...(e.shadowRoot ? all(e.shadowRoot) : [])]);
+			return all(document.body).filter((e) => /^(script|svg|iframe|img|object|embed|style)$/i.test(e.tagName) || [...e.attributes].some((a) => a.name.startsWith("on") || a.name === "style")).length;
+		})()`); n != 0 {
+			t.Errorf("%s: %d elements", text, n)
+		}
+		p.Press("Escape")
+	}
+	if browsertest.Eval[bool](p, `"ran" in window`) {
+		t.Error("a text ran")
+	}
+}
+
+func TestF48_OnlyLinksByHTTPSAreLinks(t *testing.T) {
+	k := newKeyvend(t)
+	links := map[string]bool{
+		"https://acme.example/keys":             true,
+		"javascript:window.ran=true":            false,
+		" javascript:window.ran=true":           false,
+		"java\tscript:window.ran=true":          false,
+		"data:text/html,<script>ran=1</script>": false,
+		"http://acme.example/keys":              false,
+		"//acme.example/keys":                   false, // by http, as the page is
+		"blob:https://acme.example/x":           false,
+		"https://":                              false,
+		"":                                      false,
+	}
+	names := map[string]string{}
+	for address := range links {
+		names[address] = fmt.Sprintf("Acme %d", len(names))
+		k.offer("acme", nil, object{"name": names[address], "help_url": address})
+	}
+	p := browsertest.Open(t)
+	p.Visit(k.element(""))
+	for address, want := range links {
+		p.Click("button", "Connect: "+names[address])
+		p.Find("dialog", "Connect "+names[address])
+		if got := len(p.All("link", "")) == 1; got != want {
+			t.Errorf("%q is a link: %v", address, got)
+		}
+		if rel := browsertest.Eval[string](p, `document.querySelector("keyvend-pipes").shadowRoot.querySelector("dialog a")?.rel ?? ""`); want && rel != "noopener noreferrer" {
+			t.Errorf("rel is %q", rel)
+		}
+		p.Press("Escape")
+	}
+}
+
+func TestF48_PicturesAreThePagesOwnOrByHTTPS(t *testing.T) {
+	k := newKeyvend(t)
+	k.offer("openai", nil)
+	k.offer("linear", nil)
+	k.offer("stripe", nil)
+	p := browsertest.Open(t)
+	p.Visit(k.page("/logos", `<keyvend-pipes token="`+k.token(time.Hour)+`"></keyvend-pipes>`,
+		`document.querySelector("keyvend-pipes").logos = {openai: "/openai.svg", linear: "javascript:window.ran=1", stripe: "data:image/svg+xml,<svg/>"}`))
+	p.Says("Stripe")
+	p.Wait("initials in place of what is no picture", func() bool {
+		return browsertest.Eval[string](p, `[...document.querySelector("keyvend-pipes").shadowRoot.querySelectorAll(".logo")].map((e) => e.tagName + e.textContent).join()`) == "SPANO,SPANL,SPANS"
+	})
+	asked := 0
+	for _, r := range p.Requests() {
+		if strings.HasSuffix(r.URL, "/openai.svg") {
+			asked++
+		}
+	}
+	if asked != 1 {
+		t.Errorf("the page's own picture was asked for %d times", asked)
+	}
+}

@@ -1,0 +1,176 @@
+package widget_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"keyvend/infra/browsertest"
+)
+
+const (
+	listPath = "GET /_widgets/keyvend/providers"
+	putPath  = "PUT /_widgets/DataIntegrations/openai/api-key"
+)
+
+// renewing is a page whose widget gets its tokens from a function: those in window.
+// tokens, one after the other. Long timers run when the test says so.
+func (k *keyvend) renewing(tokens ...string) string {
+	return k.page("/renewing", "<keyvend-pipes></keyvend-pipes>", `
+		window.tokens = `+quoted(strings.Join(tokens, " "))+`.split(" ");
+		window.asked = 0;
+		window.timers = [];
+		const usual = window.setTimeout;
+		window.setTimeout = (f, ms, ...rest) => ms < 5000 ? usual(f, ms, ...rest) : window.timers.push({f, ms});
+		document.querySelector("keyvend-pipes").authToken = async () => { asked++; return tokens.length > 1 ? tokens.shift() : tokens[0]; };`)
+}
+
+func TestATokenIsRenewedHalfAMinuteBeforeItsEnd(t *testing.T) {
+	k := newKeyvend(t)
+	k.offer("openai", nil)
+	p := browsertest.Open(t)
+	p.Visit(k.renewing(k.token(10*time.Minute), k.token(20*time.Minute)))
+	p.Says("OpenAI")
+	const first = `(timers[0]?.ms ?? 0) / 1000`
+	if wait := browsertest.Eval[float64](p, first); wait < 9*60+15 || wait > 9*60+30 {
+		t.Errorf("it is renewed after %v seconds", wait)
+	}
+	p.Do(`timers.shift().f()`)
+	p.Wait("another token, and the next timer", func() bool { return browsertest.Eval[bool](p, `asked === 2 && timers.length === 1`) })
+	if wait := browsertest.Eval[float64](p, first); wait < 19*60+15 || wait > 19*60+30 {
+		t.Errorf("the next is renewed after %v seconds", wait)
+	}
+	calm(t, p)
+}
+
+func TestAClockThatIsWrongMakesNoLoop(t *testing.T) {
+	k := newKeyvend(t)
+	k.offer("openai", nil)
+	p := browsertest.Open(t)
+	p.Visit(k.renewing(k.token(-time.Hour)))
+	p.Says("OpenAI")
+	if browsertest.Eval[int](p, `asked * 10 + timers.length`) != 10 {
+		t.Error("a token that seems to have ended is asked for again")
+	}
+}
+
+func TestARefusedTokenIsRenewedOnceAndTheKeyIsStored(t *testing.T) {
+	k := newKeyvend(t)
+	k.offer("openai", nil)
+	p := browsertest.Open(t)
+	p.Visit(k.renewing(k.token(time.Hour)))
+	p.Click("button", "Connect: OpenAI")
+	k.revoke()
+	p.Do("tokens[0] = " + quoted(k.token(2*time.Hour)))
+	p.Paste(openAIKey)
+	p.Press("Enter")
+	p.Says("the key is saved")
+	if asked := browsertest.Eval[int](p, "asked"); asked != 2 || len(k.keys()) != 1 {
+		t.Errorf("asked for %d tokens, stored %v", asked, k.keys())
+	}
+}
+
+func TestASessionThatHasEndedIsSaidAndGoesOnWithAnotherToken(t *testing.T) {
+	k := newKeyvend(t)
+	k.offer("openai", nil)
+	p := browsertest.Open(t)
+	p.Visit(k.element(""))
+	p.Says("OpenAI")
+	p.Do(`window.ended = 0; addEventListener("keyvend-expired", () => ended++);`)
+	k.revoke()
+
+	// In a form.
+	p.Click("button", "Connect: OpenAI")
+	p.Paste(openAIKey)
+	p.Press("Enter")
+	p.Says("Your session has ended. Reload the page to go on.")
+	if browsertest.Eval[int](p, "ended") != 1 || len(k.keys()) > 0 {
+		t.Errorf("the page heard of it %d times, stored %v", browsertest.Eval[int](p, "ended"), k.keys())
+	}
+	// The page brings another token, and what is open stays open.
+	p.Do(`document.querySelector("keyvend-pipes").setAttribute("token", ` + quoted(k.token(time.Hour)) + `)`)
+	p.Find("dialog", "Connect OpenAI")
+	p.Paste(openAIKey)
+	p.Press("Enter")
+	p.Says("the key is saved")
+
+	// In the list.
+	k.revoke()
+	p.Do(`document.querySelector("keyvend-pipes").reload()`)
+	p.Find("alert", "")
+	p.Says("Your session has ended. Reload the page to go on.")
+	p.Do(`document.querySelector("keyvend-pipes").setAttribute("token", ` + quoted(k.token(time.Hour)) + `)`)
+	p.Find("button", "Replace key: OpenAI")
+}
+
+func TestFailuresSayWhatToDoNext(t *testing.T) {
+	k := newKeyvend(t)
+	p := browsertest.Open(t)
+	p.Visit(k.element(""))
+	p.Says("There is nothing to connect yet. As soon as this app offers a service, it appears here.")
+
+	k.offer("openai", nil)
+	again := func(request string, status int, body, says string) {
+		t.Helper()
+		k.answer(request, status, body)
+		p.Do(`document.querySelector("keyvend-pipes").reload()`)
+		p.Says(says)
+	}
+	again(listPath, http.StatusServiceUnavailable, `{"message":"The service is busy. Try again in a moment.","code":"service_unavailable"}`, "Your connections could not be loaded. The service is busy. Try again in a moment.")
+	again(listPath, http.StatusBadGateway, `<html>`, "Your connections could not be loaded. Something went wrong. Try again.")
+	again(listPath, http.StatusForbidden, `{"message":"Pages of this origin may not use this token.","code":"origin_not_allowed"}`, "Pages of this origin may not use this token.")
+	k.answer(listPath, 0, "")
+	p.Click("button", "Try again")
+	p.Click("button", "Connect: OpenAI")
+
+	k.answer(putPath, http.StatusUnprocessableEntity, `{"message":"The provider refuses this key. Look whether it was copied whole.","code":"key_refused"}`)
+	p.Paste(openAIKey)
+	p.Press("Enter")
+	p.Says("The provider refuses this key. Look whether it was copied whole. Nothing was stored. Enter the key once more.")
+	p.Do(`document.querySelector("keyvend-pipes").texts = {"error.key_refused": "Nope."}`)
+	p.Press("Escape")
+	p.Click("button", "Connect: OpenAI")
+	p.Paste(openAIKey)
+	p.Press("Enter")
+	p.Says("Nope. Nothing was stored.")
+	p.Press("Escape")
+
+	p.Do(`window.fetch = () => Promise.reject(new TypeError("away"))`)
+	p.Click("button", "Connect: OpenAI")
+	p.Paste(openAIKey)
+	p.Press("Enter")
+	p.Says("The server cannot be reached. Look whether you are online, and try again.")
+	if keys := k.keys(); len(keys) > 0 {
+		t.Errorf("stored: %v", keys)
+	}
+}
+
+func TestAKeysHealthIsSaidInWords(t *testing.T) {
+	k := newKeyvend(t)
+	cases := map[string]struct {
+		account    object
+		news, word string
+	}{
+		"good":    {object{"health": health("valid", "works", "The key works.")}, "good: the key is saved, and it works.", "Works"},
+		"limited": {object{"health": health("limited", "restricted", "It lacks a permission.")}, "limited: the key is saved. It lacks a permission.", "Works with limits"},
+		"refused": {object{"health": health("invalid", "refused", "The provider refuses this key.")}, "refused: the key is saved. The provider refuses this key.", "Refused"},
+		"silent":  {object{"health": health("unknown", "timed_out", "It did not answer in time.")}, "silent: the key is saved. It did not answer in time.", "Could not be checked"},
+		"new":     {object{}, "new: the key is saved. It will be checked soon.", "Not checked yet"},
+	}
+	for slug, c := range cases {
+		k.offer(slug, account("data_installation_"+slug, "Yz89", c.account))
+	}
+	k.offer("ended", account("data_installation_ended", "Yz89", object{"state": "needs_reauthorization", "health": health("valid", "works", "The key works.")}))
+	p := browsertest.Open(t)
+	p.Visit(k.element(""))
+	p.Says("Needs a new key")
+	for slug, c := range cases {
+		p.Says(c.word)
+		p.Click("button", "Replace key: "+slug)
+		p.Find("dialog", "Replace the key of "+slug)
+		p.Paste(openAIKey)
+		p.Press("Enter")
+		p.Says(c.news)
+	}
+}

@@ -1,0 +1,34 @@
+// Runs the paste guard over the cases and samples that its input names, and
+// prints what is not as it should be, a line each.
+
+import { readFileSync } from "node:fs";
+import { pathToFileURL } from "node:url";
+
+const [, , module, input] = process.argv;
+const { look, lookAsIs, mistake } = await import(pathToFileURL(module).href);
+const { cases, samples, texts } = JSON.parse(readFileSync(input, "utf8"));
+
+for (const { name, provider, text, key = text, taken = [], doubt = "", level = "", vendor = "" } of cases) {
+  same(name, look(text, provider), { key, taken, doubt, level, vendor });
+}
+for (const { provider, key } of samples) {
+  for (const slug of [provider, "acme", "exa"]) {
+    const seen = look(key, slug);
+    if (seen.key !== key || seen.taken.length > 0) console.log(`${slug}: ${key} of ${provider} becomes ${seen.key}`);
+    if (seen.level === "refuse") console.log(`${slug}: ${key} of ${provider} is refused: ${seen.doubt}`);
+    if (slug === provider && seen.doubt === "unlike") console.log(`${provider}: ${key} is none of its keys`);
+  }
+}
+for (const { text, code, like } of texts) {
+  same(`mistake(${JSON.stringify(text)})`, mistake(text), code);
+  for (const slug of Object.keys(like)) {
+    const { doubt } = lookAsIs(text, slug);
+    if (like[slug] && doubt === "unlike") console.log(`${slug}: ${JSON.stringify(text)} is no key, but Go says it is`);
+    if (!like[slug] && text !== "" && (doubt === "" || doubt === "test_key")) console.log(`${slug}: ${JSON.stringify(text)} is a key, but Go says it is none`);
+  }
+}
+
+function same(what, got, want) {
+  const [a, b] = [JSON.stringify(got), JSON.stringify(want)];
+  if (a !== b) console.log(`${what}:\n  got  ${a}\n  want ${b}`);
+}

@@ -1,0 +1,367 @@
+// <keyvend-pipes>: what a user of the page's app connects, with keys of his own.
+//
+//   <keyvend-pipes token="…"></keyvend-pipes>
+//
+// or, so that the token is renewed,
+//
+//   document.querySelector("keyvend-pipes").authToken = async () => …;
+//
+// Attributes: token, base-url (keyvend's address, by default where this file came
+// from), theme (light, dark), locale (of dates; the user's by default), texts (JSON).
+// Properties: authToken, texts and logos (addresses of pictures, by slug).
+// Events: keyvend-connected, keyvend-disconnected ({slug, account_id}),
+// keyvend-expired. No key is ever in one, nor in an address, a storage or the
+// console, nor in the page once it was sent.
+
+import { Failure, Server } from "./api.js";
+import { busy, isBusy, open } from "./dialog.js";
+import { el } from "./dom.js";
+import { KeyForm } from "./form.js";
+import { list, sentence } from "./list.js";
+import { Session } from "./session.js";
+import { STYLE } from "./style.js";
+import { Words } from "./words.js";
+
+/**
+ * @typedef {import("./api.js").Offer} Offer
+ * @typedef {import("./api.js").Account} Account
+ * @typedef {import("./session.js").Source} Source
+ */
+
+export class KeyvendPipes extends HTMLElement {
+  static observedAttributes = ["token", "base-url", "texts", "locale"];
+
+  #connected = false; // to a page
+  /** @type {Source | undefined} */
+  #source;
+  /** @type {Record<string, string>} */
+  #texts = {};
+  /** @type {Record<string, string>} */
+  #logos = {};
+  /** @type {Offer[] | undefined} undefined: not loaded */
+  #offers;
+
+  /** @type {AbortController | undefined} */
+  #life; // of the requests that are under way
+  /** @type {Session | undefined} */
+  #session;
+  /** @type {Server | undefined} */
+  #server;
+  #words = new Words({}, undefined);
+
+  #view = el("div");
+  #news = el("p", { role: "status", class: "news" });
+  #title = el("h2", { id: "title" });
+  #frame = el("section", { class: "widget", "aria-labelledby": "title", part: "widget" }, this.#title, this.#news, this.#view);
+
+  constructor() {
+    super();
+    const root = this.attachShadow({ mode: "open" });
+    root.adoptedStyleSheets = [STYLE];
+    root.append(this.#frame);
+  }
+
+  /** A token, or a function that fetches one whenever it is needed. */
+  get authToken() {
+    return this.#source;
+  }
+
+  set authToken(source) {
+    this.#source = source;
+    if (this.#connected) this.#renew();
+  }
+
+  /** Texts in place of those of words.js. */
+  get texts() {
+    return this.#texts;
+  }
+
+  set texts(texts) {
+    this.#texts = texts ?? {};
+    this.#say();
+  }
+
+  /** Addresses of pictures, by slug, for services that are to have one. */
+  get logos() {
+    return this.#logos;
+  }
+
+  set logos(logos) {
+    this.#logos = logos ?? {};
+    this.#say();
+  }
+
+  /** reload loads the list anew. */
+  reload() {
+    return this.#load();
+  }
+
+  connectedCallback() {
+    this.#source = this.#early("authToken") ?? this.#source;
+    this.#texts = this.#early("texts") ?? (this.hasAttribute("texts") ? parsedTexts(this.getAttribute("texts")) : this.#texts);
+    this.#logos = this.#early("logos") ?? this.#logos;
+    this.#connected = true;
+    this.#say();
+    this.#start();
+  }
+
+  disconnectedCallback() {
+    this.#connected = false;
+    this.#end();
+  }
+
+  /**
+   * early is what the page set before this class was known; it lies in the way of
+   * the setters.
+   *
+   * @param {string} name
+   */
+  #early(name) {
+    const value = Object.getOwnPropertyDescriptor(this, name)?.value;
+    Reflect.deleteProperty(this, name);
+    return value;
+  }
+
+  /**
+   * @param {string} name
+   * @param {string | null} before
+   * @param {string | null} after
+   */
+  attributeChangedCallback(name, before, after) {
+    if (!this.#connected || before === after) return;
+    if (name === "texts") this.texts = parsedTexts(after);
+    else if (name === "locale") this.#say();
+    else if (name === "token") this.#renew();
+    else this.#start();
+  }
+
+  #end() {
+    this.#life?.abort();
+    this.#session?.close();
+    this.#server = undefined;
+    this.shadowRoot?.querySelector("dialog")?.close();
+  }
+
+  /** start begins anew. Without a token it waits for one: the page brings it later. */
+  #start() {
+    this.#end();
+    this.#offers = undefined;
+    this.#show(el("p", { role: "status" }, this.#words.say("loading")), true);
+    const source = this.#source ?? this.getAttribute("token");
+    if (!source) return;
+    this.#life = new AbortController();
+    this.#session = new Session(source);
+    this.#server = new Server(new URL(this.getAttribute("base-url") ?? "/", import.meta.url).href, this.#session, this.#life.signal);
+    this.#load();
+  }
+
+  /** renew goes on with another token, and what is open stays open. */
+  #renew() {
+    const source = this.#source ?? this.getAttribute("token");
+    if (!this.#server || !this.#offers || !source) return this.#start();
+    this.#session?.close();
+    this.#server.session = this.#session = new Session(source);
+    this.#load();
+  }
+
+  /** say says everything anew. */
+  #say() {
+    this.#words = new Words(this.#texts, this.getAttribute("locale") ?? undefined);
+    this.#frame.lang = this.#words.say("lang");
+    this.#title.textContent = this.#words.say("title");
+    this.#title.hidden = this.#title.textContent === "";
+    if (this.#offers) this.#list();
+  }
+
+  /**
+   * @param {Node} content
+   * @param {boolean} [loading]
+   */
+  #show(content, loading = false) {
+    this.#frame.setAttribute("aria-busy", String(loading));
+    this.#view.replaceChildren(content);
+  }
+
+  async #load() {
+    const server = this.#server;
+    if (!server) return;
+    try {
+      const offers = await server.offers();
+      if (server !== this.#server) return;
+      this.#offers = offers;
+      this.#list();
+    } catch (failure) {
+      if (server !== this.#server) return;
+      this.#offers = undefined;
+      this.#fail(failure);
+    }
+  }
+
+  #list() {
+    const focused = this.#focusedKey();
+    this.#show(list(this.#offers ?? [], this.#words, {
+      connect: (offer) => this.#connect(offer),
+      disconnect: (offer, account) => this.#disconnect(offer, account),
+      reads: (account) => this.#ask((server) => server.reads(account.id)),
+    }, this.#logos));
+    this.#focus(focused);
+  }
+
+  /** @param {unknown} failure */
+  #fail(failure) {
+    const expired = failure instanceof Failure && failure.expired;
+    const retry = el("button", { type: "button", "data-key": "retry", part: "button", click: () => this.#start() }, this.#words.say("retry"));
+    this.#show(el("div", { role: "alert", class: "about" },
+      el("p", { class: "bad" }, expired ? this.#words.say("expired") : `${this.#words.say("failed")} ${this.#why(failure)}`),
+      el("div", { class: "actions" }, retry)));
+    if (expired) this.#tell("keyvend-expired");
+  }
+
+  /**
+   * why says a failure in words: the page's, the server's or a general one.
+   *
+   * @param {unknown} failure
+   */
+  #why(failure) {
+    const words = this.#words;
+    if (!(failure instanceof Failure)) return words.say("error");
+    if (failure.expired) return words.say("expired");
+    if (failure.status === 0) return words.say("offline");
+    const own = `error.${failure.code}`;
+    return words.has(own) ? words.say(own) : failure.sentence || words.say("error");
+  }
+
+  /**
+   * ask asks the server, and tells the page when the session has ended.
+   *
+   * @template T
+   * @param {(server: Server) => Promise<T>} question
+   * @returns {Promise<T>}
+   */
+  async #ask(question) {
+    if (!this.#server) throw new Failure(401);
+    try {
+      return await question(this.#server);
+    } catch (failure) {
+      if (failure instanceof Failure && failure.expired) this.#tell("keyvend-expired");
+      throw failure;
+    }
+  }
+
+  /** @param {Offer} offer */
+  #connect(offer) {
+    const words = this.#words;
+    const form = new KeyForm(offer, words, async (secret, config) => {
+      try {
+        await this.#ask((server) => server.store(offer.slug, secret, config));
+      } catch (failure) {
+        return this.#why(failure);
+      }
+      const news = await this.#saved(offer);
+      dialog.close();
+      this.#news.textContent = news;
+      return "";
+    }, () => dialog.close());
+    const title = words.say(offer.account ? "rotateTitle" : "connectTitle", { name: offer.name });
+    const dialog = this.#open(title, "dialog", offer, form.element);
+  }
+
+  /**
+   * saved says what became of a key that was stored.
+   *
+   * @param {Offer} offer
+   */
+  async #saved({ slug, name }) {
+    const words = this.#words;
+    await this.#load();
+    const account = this.#offers?.find((offer) => offer.slug === slug)?.account;
+    this.#tell("keyvend-connected", { slug, account_id: account?.id });
+    if (!account?.health) return words.say("savedUnchecked", { name });
+    if (account.health.verdict === "valid") return words.say("savedValid", { name });
+    return `${words.say("saved", { name })} ${sentence(account.health, words)}`;
+  }
+
+  /**
+   * @param {Offer} offer
+   * @param {Account} account
+   */
+  #disconnect(offer, account) {
+    const words = this.#words;
+    const { name, slug } = offer;
+    const error = el("p", { role: "alert", class: "bad" });
+    const confirm = el("button", { type: "button", class: "danger", part: "button", click: async () => {
+      if (isBusy(confirm)) return;
+      const done = busy(confirm, words.say("disconnecting"));
+      try {
+        await this.#ask((server) => server.disconnect(account.id));
+      } catch (failure) {
+        done(words.say("disconnect"));
+        error.textContent = this.#why(failure);
+        return;
+      }
+      await this.#load();
+      dialog.close();
+      this.#news.textContent = words.say("disconnectDone", { name });
+      this.#tell("keyvend-disconnected", { slug, account_id: account.id });
+    } }, words.say("disconnect"));
+    const cancel = el("button", { type: "button", autofocus: true, part: "button", click: () => dialog.close() }, words.say("cancel"));
+    const dialog = this.#open(words.say("disconnectTitle", { name }), "alertdialog", offer,
+      el("p", { id: "dialog-text" }, words.say("disconnectText", { name })), error, el("div", { class: "actions" }, cancel, confirm));
+    dialog.setAttribute("aria-describedby", "dialog-text");
+  }
+
+  /**
+   * open opens a dialog about a service, after which the focus is where it came from,
+   * or at what has taken its place.
+   *
+   * @param {string} title
+   * @param {"dialog" | "alertdialog"} role
+   * @param {Offer} offer
+   * @param {...Node} content
+   */
+  #open(title, role, offer, ...content) {
+    this.#news.textContent = "";
+    const from = this.#focusedKey();
+    return open(/** @type {ShadowRoot} */ (this.shadowRoot), title, role, () => this.#focus(from, `rotate ${offer.slug}`, `connect ${offer.slug}`), ...content);
+  }
+
+  #focusedKey() {
+    const active = this.shadowRoot?.activeElement;
+    return active instanceof HTMLElement ? (active.dataset["key"] ?? "") : "";
+  }
+
+  /**
+   * focus puts the focus on the first button that there is of these keys.
+   *
+   * @param {...string} keys
+   */
+  #focus(...keys) {
+    for (const key of keys.filter((k) => k !== "")) {
+      const button = [...this.#view.querySelectorAll("button")].find((b) => b.dataset["key"] === key);
+      if (button) return button.focus();
+    }
+  }
+
+  /**
+   * @param {string} event
+   * @param {object} [detail]
+   */
+  #tell(event, detail) {
+    this.dispatchEvent(new CustomEvent(event, { detail, bubbles: true, composed: true }));
+  }
+}
+
+/**
+ * @param {string | null} json
+ * @returns {Record<string, string>}
+ */
+function parsedTexts(json) {
+  try {
+    const texts = JSON.parse(json ?? "{}");
+    return texts !== null && typeof texts === "object" ? texts : {};
+  } catch {
+    return {};
+  }
+}
+
+if (!customElements.get("keyvend-pipes")) customElements.define("keyvend-pipes", KeyvendPipes);

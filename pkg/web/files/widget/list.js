@@ -1,0 +1,161 @@
+// The list of services, and of what the user has connected.
+
+import { el, picture, said } from "./dom.js";
+
+/**
+ * @typedef {import("./api.js").Offer} Offer
+ * @typedef {import("./api.js").Account} Account
+ * @typedef {import("./words.js").Words} Words
+ *
+ * @typedef {object} Actions what a user may do with a service
+ * @property {(offer: Offer) => void} connect first or again
+ * @property {(offer: Offer, account: Account) => void} disconnect
+ * @property {(account: Account) => Promise<import("./api.js").Read[]>} reads
+ */
+
+/**
+ * list shows the offers.
+ *
+ * @param {Offer[]} offers
+ * @param {Words} words
+ * @param {Actions} actions
+ * @param {Record<string, string>} logos addresses of pictures, by slug
+ */
+export function list(offers, words, actions, logos) {
+  if (offers.length === 0) return el("p", {}, words.say("empty"));
+  return el("ul", { class: "list", role: "list", part: "list" }, ...offers.map((offer) => row(offer, words, actions, logos[offer.slug])));
+}
+
+/**
+ * @param {Offer} offer
+ * @param {Words} words
+ * @param {Actions} actions
+ * @param {string | undefined} logo
+ */
+function row(offer, words, actions, logo) {
+  const { account, name, description } = offer;
+  const about = el("div", { class: "about" }, el("h3", {}, said(name)), description && el("p", { class: "hint" }, said(description)));
+  if (!account) {
+    about.append(el("p", { class: "state" }, words.say("notConnected")));
+    return el("li", { part: "service" }, sign(name, logo), about, el("div", { class: "actions" },
+      button(offer, "connect", words, () => actions.connect(offer), "main")));
+  }
+  about.append(...standing(account, words));
+  const ledger = el("div", { class: "ledger", id: `reads-${offer.slug}`, hidden: true });
+  const opener = button(offer, "reads", words, async () => {
+    ledger.hidden = !ledger.hidden;
+    opener.setAttribute("aria-expanded", String(!ledger.hidden));
+    if (!ledger.hidden) await unfold(ledger, opener.ariaLabel ?? "", () => actions.reads(account), words);
+  });
+  opener.setAttribute("aria-expanded", "false");
+  opener.setAttribute("aria-controls", ledger.id);
+  return el("li", { part: "service" }, sign(name, logo), about, el("div", { class: "actions" },
+    button(offer, "rotate", words, () => actions.connect(offer)),
+    opener,
+    button(offer, "disconnect", words, () => actions.disconnect(offer, account), "danger"),
+  ), ledger);
+}
+
+/**
+ * @param {string} name
+ * @param {string | undefined} logo
+ */
+function sign(name, logo) {
+  const initial = el("span", { class: "logo initial", "aria-hidden": "true" }, [...name.trim()][0]?.toUpperCase());
+  const image = picture(logo, initial);
+  image?.classList.add("logo");
+  return image ?? initial;
+}
+
+/**
+ * button is one of a service's. Its key finds it again when the list is made anew.
+ *
+ * @param {Offer} offer
+ * @param {string} action
+ * @param {Words} words
+ * @param {() => void} click
+ * @param {string} [kind]
+ */
+function button(offer, action, words, click, kind) {
+  const text = words.say(action);
+  return el("button", {
+    type: "button", class: kind, part: "button", "data-key": `${action} ${offer.slug}`,
+    "aria-label": words.say("action", { action: text, name: offer.name }), click,
+  }, text);
+}
+
+/**
+ * standing tells how the account does.
+ *
+ * @param {Account} account
+ * @param {Words} words
+ */
+function standing(account, words) {
+  const { state, health } = account;
+  const verdict = state !== "connected" ? state : (health?.verdict ?? "unchecked");
+  const color = { valid: "good", limited: "warning", unknown: "", unchecked: "" }[verdict] ?? "bad";
+  const last4 = account.api_key_last_4;
+  const facts = [
+    last4 ? words.say("lastFour", { last4: tail(last4) }) : words.say("someKey"),
+    words.say("since", { date: words.date(account.created_at) }),
+    account.last_used_at ? words.say("used", { moment: words.moment(account.last_used_at) }) : words.say("unused"),
+    account.expires_at && words.say("expires", { date: words.date(account.expires_at) }),
+    health && words.say("checked", { moment: words.moment(health.checked_at) }),
+  ];
+  return [
+    el("p", { class: `state ${color}` }, words.has(verdict) ? words.say(verdict) : words.say("unknown")),
+    health && verdict !== "valid" && el("p", { class: "hint" }, said(sentence(health, words))),
+    el("p", { class: "meta" }, ...facts.filter(Boolean).map((fact) => el("span", {}, fact || ""))),
+  ].filter((child) => child instanceof Node);
+}
+
+/**
+ * tail shows the last four characters of a key, from left to right in every text.
+ *
+ * @param {string} last4
+ */
+export function tail(last4) {
+  return `\u2066••••${last4}\u2069`;
+}
+
+/**
+ * sentence says what is known of a key.
+ *
+ * @param {import("./api.js").Health} health
+ * @param {Words} words
+ */
+export function sentence(health, words) {
+  const own = `reason.${health.reason}`;
+  return words.has(own) ? words.say(own) : health.sentence;
+}
+
+/**
+ * unfold shows who read a key.
+ *
+ * @param {HTMLElement} ledger
+ * @param {string} title
+ * @param {() => Promise<import("./api.js").Read[]>} load
+ * @param {Words} words
+ */
+async function unfold(ledger, title, load, words) {
+  const news = el("p", { role: "status", class: "hint" });
+  ledger.replaceChildren(news);
+  news.textContent = words.say("readsLoading");
+  try {
+    const reads = await load();
+    news.textContent = reads.length === 0 ? words.say("readsNone") : words.say("readsZone", { zone: words.zone() });
+    if (reads.length > 0) ledger.append(entries(reads, title, words));
+  } catch {
+    news.textContent = words.say("readsFailed");
+  }
+}
+
+/**
+ * @param {import("./api.js").Read[]} reads
+ * @param {string} title
+ * @param {Words} words
+ */
+function entries(reads, title, words) {
+  return el("ol", { class: "hint", role: "list", "aria-label": title }, ...reads.map(({ last_read_at: at, count, api_key_id: key }) => el("li", {},
+    el("time", { datetime: at }, words.moment(at)), ` ${words.say(count === 1 ? "readOnce" : "readOften", { count })} `, key && el("span", {}, words.say("readBy", { key })))));
+}
