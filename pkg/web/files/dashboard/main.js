@@ -1,1 +1,196 @@
-// The dashboard comes here.
+// The dashboard: signs in, shows pages, signs out.
+
+import { Client, Refusal, signIn } from "./api.js";
+import { copied } from "./controls.js";
+import { ask } from "./dialogs.js";
+import { el, fill } from "./dom.js";
+import { form, text } from "./forms.js";
+import { frame } from "./frame.js";
+import { forget, keep, kept, keyInAddress } from "./session.js";
+import { hour } from "./words.js";
+
+/** @typedef {import("./api.js").Session} Session */
+
+/** How long before its end a session says that it ends. */
+const warning = 5 * 60_000;
+
+const root = /** @type {HTMLElement} */ (document.getElementById("dashboard"));
+
+/** Ends the session that is shown, if there is one. */
+let leave = () => {};
+
+addEventListener("hashchange", byLink);
+if (!byLink()) start();
+
+function start() {
+  const session = kept();
+  if (session) begin(session);
+  else signInPage();
+}
+
+/**
+ * byLink follows a link with a key in it.
+ *
+ * @returns {boolean} whether the address is one
+ */
+function byLink() {
+  const key = keyInAddress();
+  if (key === "") return false;
+  leave();
+  void signInByLink(key);
+  return true;
+}
+
+/** @param {string} key */
+async function signInByLink(key) {
+  fill(root, el("main", { class: "alone" }, el("p", {}, "Signing in…")));
+  try {
+    begin(await signIn(key));
+  } catch (failure) {
+    signInPage(`The link's key does not sign in. ${failure instanceof Refusal ? failure.message : ""}`);
+  }
+}
+
+/** @param {string} [words] why one has to sign in */
+function signInPage(words = "") {
+  forget();
+  document.title = "Sign in · keyvend";
+  const key = keyField();
+  fill(
+    root,
+    el(
+      "main",
+      { class: "alone" },
+      el("h1", {}, "Sign in to keyvend"),
+      words === "" ? null : el("p", { role: "status" }, words),
+      form({
+        fields: () => [key],
+        content: [key.node],
+        submit: "Sign in",
+        explain,
+        act: async () => begin(await signIn(taken(key))),
+      }),
+      el("h2", {}, "No such key yet?"),
+      el("p", {}, "An operator issues one, for a tenant that keyvend knows:"),
+      copied("the operator's command", 'go run ./infra/operator issue-api-key TENANT "dashboard" manage'),
+    ),
+  );
+}
+
+function keyField() {
+  return text({
+    name: "key",
+    label: "API key",
+    type: "password",
+    required: true,
+    code: true,
+    help: "One with the scope manage and without vend. It is used once, to begin a session of an hour at most, and kept nowhere.",
+  });
+}
+
+/**
+ * taken takes the key out of its field.
+ *
+ * @param {ReturnType<typeof keyField>} field
+ */
+function taken(field) {
+  const key = field.value().trim();
+  field.control.value = "";
+  return key;
+}
+
+/** @param {Refusal} refusal */
+function explain(refusal) {
+  if (refusal.status === 401) return "This is not an API key of this keyvend, or it was revoked or has expired.";
+  if (refusal.code === "insufficient_scope") return "The dashboard needs a key with the scope manage.";
+  return "";
+}
+
+/**
+ * begin shows the dashboard in a session, until it is signed out of.
+ *
+ * @param {Session} session
+ */
+function begin(session) {
+  keep(session);
+  const life = new AbortController();
+  let current = session;
+  leave = () => {
+    life.abort();
+    forget();
+    for (const open of document.querySelectorAll("dialog")) open.close();
+    document.documentElement.classList.remove("ended");
+  };
+  const signOut = (words = "You are signed out.") => {
+    leave();
+    if (location.hash !== "") history.replaceState(null, "", location.pathname);
+    signInPage(words);
+  };
+
+  /** @type {Promise<string> | null} */
+  let renewing = null;
+  const renew = () => {
+    renewing ??= another(current.tenant_id, () => signOut("Your session has ended."))
+      .then((next) => {
+        current = next;
+        keep(next);
+        watch();
+        return next.token;
+      })
+      .finally(() => (renewing = null));
+    return renewing;
+  };
+  const client = new Client(session.token, renew);
+
+  const ending = el("div", { class: "ending", role: "status" });
+  /** @type {ReturnType<typeof setTimeout>[]} */
+  let timers = [];
+  const watch = () => {
+    timers.forEach(clearTimeout);
+    fill(ending);
+    const left = Date.parse(current.expires_at) - Date.now();
+    timers = [
+      setTimeout(() => fill(ending, el("p", {}, `This session ends at ${hour(current.expires_at)}. `), el("button", { type: "button", click: () => void client.renew().catch(() => {}) }, "Sign in again")), Math.max(left - warning, 0)),
+      setTimeout(() => void client.renew().catch(() => {}), Math.max(left, 0)),
+    ];
+  };
+  watch();
+  life.signal.addEventListener("abort", () => timers.forEach(clearTimeout));
+
+  frame(root, { client, session, signal: life.signal, signOut: () => signOut() });
+  root.prepend(ending);
+}
+
+/**
+ * another is a new session of the same tenant, once somebody has signed in. What
+ * is on the page is out of sight until then, and there again afterwards.
+ *
+ * @param {string} tenant
+ * @param {() => void} giveUp
+ * @returns {Promise<Session>}
+ */
+async function another(tenant, giveUp) {
+  /** @type {Session | null} */
+  let next = null;
+  const key = keyField();
+  document.documentElement.classList.add("ended");
+  const done = await ask({
+    title: "Sign in again",
+    content: [el("p", {}, "The session ends or has ended. Nothing on the page is lost."), key.node],
+    fields: [key],
+    submit: "Sign in",
+    cancel: "Sign out",
+    explain,
+    act: async () => {
+      const made = await signIn(taken(key));
+      if (made.tenant_id !== tenant) throw new Refusal(403, "This API key is another tenant's. Sign out first to go there.");
+      next = made;
+    },
+  });
+  if (!done || !next) {
+    giveUp();
+    throw new Refusal(401, "You are signed out.");
+  }
+  document.documentElement.classList.remove("ended");
+  return next;
+}

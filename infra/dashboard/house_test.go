@@ -1,0 +1,163 @@
+package dashboard_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"keyvend/infra/browsertest"
+	"keyvend/infra/fakeprovider"
+	"keyvend/pkg/boot"
+	"keyvend/pkg/catalog"
+	"keyvend/pkg/health"
+	"keyvend/pkg/operator"
+)
+
+func TestMain(m *testing.M) { browsertest.Main(m) }
+
+// nobody is asked but the fake providers.
+type nobody struct{}
+
+func (nobody) Ask(context.Context, catalog.Ask) (health.Answer, error) {
+	return health.Answer{}, health.ErrNotAsked
+}
+
+// house is a keyvend as infra/local runs it: one for all tests of the process.
+type house struct {
+	url     string
+	tenants func(context.Context, operator.Request) (operator.Response, error)
+	fakes   *fakeprovider.Kit
+}
+
+var opened = sync.OnceValues(func() (*house, error) {
+	dir, err := os.MkdirTemp("", "dashboard")
+	if err != nil {
+		return nil, err
+	}
+	fakes := &fakeprovider.Kit{}
+	app, err := boot.OpenLocal(dir, fakes.Asker(nobody{}), slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
+	}
+	go app.Follow(context.Background())
+	go app.Check(context.Background())
+	return &house{httptest.NewServer(app.Whole()).URL, app.Tenants(), fakes}, os.RemoveAll(filepath.Join(dir, "none"))
+})
+
+// shop is a tenant with its API keys, and what its backend can ask.
+type shop struct {
+	*house
+	t       testing.TB
+	tenant  string
+	backend string // an API key with all scopes
+	desk    string // one without vend
+}
+
+// open makes a tenant of the test's own.
+func open(t testing.TB) *shop {
+	t.Helper()
+	h, err := opened()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &shop{house: h, t: t}
+	s.tenant = s.operate(operator.Request{Action: operator.CreateTenant, Name: t.Name()}).Tenant.ID
+	s.backend = s.operate(operator.Request{Action: operator.IssueAPIKey, Tenant: s.tenant, Name: "backend", Scopes: []string{"manage", "vend", "widget"}}).Token
+	s.desk = s.operate(operator.Request{Action: operator.IssueAPIKey, Tenant: s.tenant, Name: "desk", Scopes: []string{"manage", "widget"}}).Token
+	return s
+}
+
+func (s *shop) operate(r operator.Request) operator.Response {
+	s.t.Helper()
+	done, err := s.tenants(s.t.Context(), r)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return done
+}
+
+// send makes a request as the tenant's backend and returns the answer's body.
+func (s *shop) send(method, path string, body any) map[string]any {
+	s.t.Helper()
+	text, isText := body.([]byte)
+	if !isText && body != nil {
+		text, _ = json.Marshal(body)
+	}
+	r, err := http.NewRequestWithContext(s.t.Context(), method, s.url+path, bytes.NewReader(text))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+s.backend)
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	said, err := io.ReadAll(answer.Body)
+	if err != nil || answer.StatusCode >= 300 {
+		s.t.Fatalf("%s %s: %d %s %v", method, path, answer.StatusCode, said, err)
+	}
+	read := map[string]any{}
+	if len(said) > 0 {
+		if err := json.Unmarshal(said, &read); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	return read
+}
+
+type object = map[string]any
+
+// connect registers a provider of the catalog.
+func (s *shop) connect(slug string) {
+	s.t.Helper()
+	s.send("POST", "/data-integrations", object{"provider": slug, "auth_methods": []string{"api_key"}, "enabled": true})
+}
+
+// fake registers the fake provider that takes a key as a bearer token.
+func (s *shop) fake() {
+	s.t.Helper()
+	s.send("POST", "/data-integrations", fakeprovider.Bearer().Registration())
+	s.send("PATCH", "/keyvend/integrations/fake-bearer", fakeprovider.Bearer().Definition())
+}
+
+// store stores a user's key and returns the account's id.
+func (s *shop) store(slug, user, secret string, more ...object) string {
+	s.t.Helper()
+	body := object{"user_id": user, "secret": secret}
+	for _, m := range more {
+		for name, value := range m {
+			body[name] = value
+		}
+	}
+	return s.send("PUT", "/data-integrations/"+slug+"/api-key", body)["id"].(string)
+}
+
+// vend reads a user's key.
+func (s *shop) vend(slug, user string) {
+	s.t.Helper()
+	s.send("POST", "/data-integrations/"+slug+"/credentials", object{"user_id": user})
+}
+
+// signedIn opens the dashboard in a tab of its own, signed in by a link.
+func (s *shop) signedIn() *browsertest.Page {
+	s.t.Helper()
+	p := browsertest.Open(s.t)
+	p.Visit(s.url + "/dashboard#key=" + s.desk)
+	p.Find("heading", "Integrations")
+	return p
+}
+
+// at goes to a page of the dashboard by its address.
+func (s *shop) at(p *browsertest.Page, place string) {
+	s.t.Helper()
+	p.Visit(s.url + "/dashboard#/" + place)
+}

@@ -1,0 +1,117 @@
+// The tenant's own API keys.
+
+import { el, said } from "../dom.js";
+import { copied, deed } from "../controls.js";
+import { ask } from "../dialogs.js";
+import { form, group, text, tick } from "../forms.js";
+import { pager, table } from "../tables.js";
+import { at, badge } from "../words.js";
+
+/** @typedef {import("../frame.js").Context} Context */
+/** @typedef {import("../frame.js").Page} Page */
+/** @typedef {import("../api.js").APIKey} APIKey */
+
+const perPage = 50;
+
+/**
+ * @param {Context} context
+ * @returns {Promise<Page>}
+ */
+export async function apiKeys(context) {
+  const { client, place } = context;
+  const page = await client.apiKeys({ limit: perPage, before: place.query.get("before"), after: place.query.get("after") });
+  return {
+    title: "API keys",
+    content: [
+      table(
+        "API keys",
+        [
+          { head: "Name", cell: (k) => said(k.name) },
+          { head: "Scopes", cell: (k) => k.scopes.join(", ") },
+          { head: "State", cell: (k) => standing(k) },
+          { head: "Issued", cell: (k) => at(k.created_at) },
+          { head: "Id", cell: (k) => el("code", {}, said(k.id)) },
+          { head: "Action", cell: (k) => (k.revoked_at === null ? deed(context, { label: `Revoke ${k.name}`, grave: true, act: () => revoke(context, k) }) : "–") },
+        ],
+        page.data,
+      ),
+      pager("Pages of API keys", place, page.list_metadata),
+      el("section", {}, el("h2", {}, "Issue an API key"), issue(context)),
+      el(
+        "section",
+        {},
+        el("h2", {}, "A key that vends"),
+        el("p", {}, "Your backend needs a key with the scope vend. None comes from a browser, so that nobody who gets hold of one can read a stored key; an operator issues it:"),
+        copied("the operator's command", `go run ./infra/operator issue-api-key ${context.session.tenant_id} "backend" vend`),
+        el("p", { class: "help" }, "For a keyvend in AWS add -function NAME-OF-THE-TENANTS-FUNCTION before issue-api-key."),
+      ),
+    ],
+  };
+}
+
+/** @param {APIKey} key */
+function standing(key) {
+  if (key.revoked_at !== null) return [badge({ words: "Revoked", mood: "bad" }), " ", at(key.revoked_at)];
+  if (key.expires_at === null) return badge({ words: "Works", mood: "good" });
+  const over = Date.parse(key.expires_at) <= Date.now();
+  return [badge(over ? { words: "Expired", mood: "bad" } : { words: "Works until", mood: "good" }), " ", at(key.expires_at)];
+}
+
+const scopes = [
+  ["manage", "Manage: everything but reading stored keys. The dashboard needs it."],
+  ["read", "Read: look, and change nothing."],
+  ["widget", "Widget: begin sessions of the widget for users."],
+];
+
+/** @param {Context} context */
+function issue(context) {
+  const name = text({ name: "name", label: "Name", help: "What it is for.", required: true, max: 128 });
+  const ticks = scopes.map(([scope = "", label = ""]) => ({ scope, field: tick({ name: "scopes", label }) }));
+  const end = text({ name: "expires_at", label: "Ends", type: "datetime-local", help: "Without, it does not end until it is revoked." });
+  return form({
+    fields: () => [name, end],
+    content: [name.node, group("Scopes", ...ticks.map((t) => t.field.node)), end.node],
+    submit: "Issue",
+    act: async () => {
+      const issued = await context.client.issueAPIKey({
+        name: name.value().trim(),
+        scopes: ticks.filter((t) => t.field.checked()).map((t) => t.scope),
+        ...(end.value() !== "" && { expires_at: new Date(end.value()).toISOString() }),
+      });
+      await showOnce(issued);
+      await context.again(`${issued.name} is issued.`);
+    },
+  });
+}
+
+/**
+ * showOnce shows a new key's token: here, and never again.
+ *
+ * @param {APIKey & {token: string}} issued
+ */
+function showOnce(issued) {
+  return ask({
+    title: "The new API key",
+    content: [el("p", {}, "It is shown this once and kept nowhere in clear. Put it where it is used."), copied("the new API key", issued.token)],
+    submit: "I have stored it",
+    cancel: null,
+    act: async () => {},
+  });
+}
+
+/**
+ * @param {Context} context
+ * @param {APIKey} key
+ */
+async function revoke(context, key) {
+  const done = await ask({
+    title: `Revoke ${key.name}?`,
+    content: [el("p", {}, "Whoever uses it is refused from the next request on, and sessions that were begun with it end, this one included if it is its key. It cannot be taken back.")],
+    submit: "Revoke",
+    grave: true,
+    act: async () => {
+      await context.client.revokeAPIKey(key.id);
+    },
+  });
+  if (done) await context.again(`${key.name} is revoked.`);
+}

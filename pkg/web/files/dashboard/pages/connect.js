@@ -1,0 +1,114 @@
+// Connecting a provider: the catalog, then what is left to say of one.
+
+import { el, fill, said, outside } from "../dom.js";
+import { form, lines, text, tick } from "../forms.js";
+import { preview } from "../preview.js";
+import { to } from "../router.js";
+import { count } from "../words.js";
+
+/** @typedef {import("../frame.js").Context} Context */
+/** @typedef {import("../frame.js").Page} Page */
+
+/**
+ * @param {Context} context
+ * @returns {Promise<Page>}
+ */
+export async function connect(context) {
+  const [catalog, connected] = await Promise.all([context.client.catalog(), context.client.allIntegrations()]);
+  const slugs = new Set(connected.map((i) => i.slug));
+  const search = text({ name: "", label: "Search", type: "search", help: "By name, slug or kind, such as email or payments." });
+  const found = el("p", { role: "status", class: "fine" });
+  const list = el("ul", { class: "providers" });
+  const show = () => {
+    const wanted = search.value().trim().toLowerCase();
+    const matching = catalog.filter((p) => [p.name, p.slug, p.category].some((text) => text.toLowerCase().includes(wanted)));
+    fill(found, `${count(matching.length, "provider")} of ${catalog.length}`);
+    fill(list, matching.map((p) => el("li", {}, choiceOf(p, slugs.has(p.slug)))));
+  };
+  search.control.addEventListener("input", show);
+  show();
+  return {
+    title: "Connect a provider",
+    content: [
+      el("p", {}, "Choose whose API keys your users are to bring. Not in the list? ", el("a", { href: to(["custom-provider"]) }, "Define a provider of your own"), "."),
+      el("search", {}, search.node),
+      found,
+      list,
+    ],
+  };
+}
+
+/**
+ * @param {import("../api.js").CatalogProvider} provider
+ * @param {boolean} connected
+ */
+function choiceOf(provider, connected) {
+  const href = connected ? to(["integrations", provider.slug]) : to(["connect", provider.slug]);
+  return [el("a", { href }, said(provider.name)), " ", el("span", { class: "fine" }, provider.category, connected ? " · connected already" : "")];
+}
+
+/**
+ * @param {Context} context
+ * @param {string} slug
+ * @returns {Promise<Page>}
+ */
+export async function connectProvider(context, slug) {
+  const provider = await context.client.catalogProvider(slug);
+  const told = description({ name: () => provider.name, hint: () => provider.key_hint });
+  const enabled = enable();
+  const once = crypto.randomUUID();
+  return {
+    title: `Connect ${provider.name}`,
+    content: [
+      el("p", {}, "Users get a key at ", outside(provider.key_page), "."),
+      provider.help ? el("p", {}, said(provider.help)) : null,
+      el("p", {}, provider.check ? "keyvend can ask this provider whether a key still works." : "No free way is known to ask this provider whether a key works."),
+      form({
+        fields: () => [told.field],
+        content: [method(), told.node, enabled.node],
+        submit: "Connect",
+        act: async () => {
+          await context.client.connect({ provider: slug, auth_methods: ["api_key"], description: told.field.value().trim() || null, enabled: enabled.checked() }, once);
+          context.go(to(["integrations", slug]), `${provider.name} is connected. ${enabled.checked() ? "Users can bring their keys now." : "Switch it on when users may bring their keys."}`);
+        },
+      }),
+    ],
+  };
+}
+
+/**
+ * method is the choice of the one authentication method.
+ *
+ * @returns {HTMLElement}
+ */
+export function method() {
+  return el(
+    "fieldset",
+    {},
+    el("legend", {}, "Authentication method"),
+    el("p", { class: "help", id: "final" }, "One for each provider, and final: it cannot be changed later. To switch, remove the provider, which takes its accounts with it, and add it again."),
+    el("div", { class: "tick" }, el("input", { type: "radio", name: "method", id: "method-key", checked: true, "aria-describedby": "final" }), el("label", { for: "method-key" }, "API key")),
+    el(
+      "div",
+      { class: "tick" },
+      el("input", { type: "radio", name: "method", id: "method-oauth", disabled: true, "aria-describedby": "no-oauth" }),
+      el("div", {}, el("label", { for: "method-oauth" }, "OAuth"), el("p", { class: "help", id: "no-oauth" }, "This release of keyvend keeps API keys only.")),
+    ),
+  );
+}
+
+/**
+ * description is the field of a description with a picture of how users see it.
+ *
+ * @param {{name: () => string, hint?: () => string, value?: string}} of
+ */
+export function description(of) {
+  const field = lines({ name: "description", label: "Description", help: "Tells users what their data is used for. It is shown as it is written: links and markup do nothing.", max: 2000, value: of.value ?? "" });
+  const picture = preview({ name: of.name, description: field.value, ...(of.hint && { hint: of.hint }) });
+  field.control.addEventListener("input", picture.draw);
+  return { field, draw: picture.draw, node: el("div", { class: "beside" }, field.node, picture.node) };
+}
+
+export function enable() {
+  return tick({ name: "enabled", label: "Switch it on at once", help: "While it is off, users do not see it and nothing is vended.", checked: true });
+}
