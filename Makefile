@@ -2,6 +2,7 @@
 #
 #   make run     the whole set on this machine
 #   make test    format, vet, lint, the template, tests, tests with the race detector
+#   make load    100,000 accounts, removed while the sweep is killed: minutes
 #   make build   every function for this machine's processor, into .build/
 #   make tools   installs what tests need besides Go
 
@@ -12,6 +13,7 @@ FUNCTIONS   := $(notdir $(patsubst %/,%,$(dir $(wildcard functions/*/main.go))))
 LAMBDA_ARCH ?= arm64
 GO_BUILD    := CGO_ENABLED=0 go build -tags lambda.norpc -trimpath -ldflags "-s -w"
 FUZZTIME    ?= 30s
+ACCOUNTS    ?= 100000
 ADDR        ?= 127.0.0.1:8787
 
 .PHONY: run
@@ -52,6 +54,10 @@ lint:
 .PHONY: bench
 bench:
 	go test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: load
+load:
+	go run ./infra/load -accounts $(ACCOUNTS)
 
 # Every fuzz target of every package, one after the other. When its time runs out
 # in the middle of an input, go test fails without a finding; that is no failure.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"runtime"
 	"slices"
 	"strings"
@@ -25,11 +24,12 @@ type session struct {
 	report report
 	say    func(format string, args ...any)
 
-	removed   string            // id of the integration that is deleted with all its accounts
-	ids       []string          // of those accounts, sorted
-	rate      float64           // of upserts, a second
-	deletedAt time.Time         //
-	survivors map[string]string // user → secret, of accounts made after the DELETE
+	registered bool              // there is an integration of that slug
+	removed    string            // id of the one that is deleted with all its accounts
+	ids        []string          // of those accounts, sorted
+	rate       float64           // of upserts, a second
+	deletedAt  time.Time         // when the DELETE was answered
+	survivors  map[string]string // user → secret, of accounts made since
 }
 
 // run makes the accounts, lists them, deletes the integration, kills, and sees
@@ -52,11 +52,18 @@ func run(ctx context.Context, o options, out, progress io.Writer) (err error) {
 	return nil
 }
 
+// close ends and deletes an infra/local of our own, and of somebody else's
+// keyvend what was made there.
 func (s *session) close() error {
-	if s.local == nil {
+	if s.local != nil {
+		return s.local.remove()
+	}
+	if !s.registered {
 		return nil
 	}
-	return s.local.remove()
+	ctx, cancel := context.WithTimeout(context.Background(), patience) // ours may have ended
+	defer cancel()
+	return s.call(ctx, http.StatusNoContent, http.MethodDelete, "/data-integrations/"+s.slug, nil, nil)
 }
 
 // connect finds the keyvend, or starts one.
@@ -84,6 +91,7 @@ func (s *session) register(ctx context.Context) error {
 		"provider": s.slug, "custom_provider": map[string]string{"name": "Load"},
 		"auth_methods": []string{"api_key"}, "enabled": true,
 	}, &made)
+	s.registered = err == nil
 	if s.removed == "" {
 		s.removed = made.ID
 	}
@@ -134,102 +142,6 @@ func sideBySide(ctx context.Context, workers, n int, do func(ctx context.Context
 	return context.Cause(ctx)
 }
 
-const perPage = 100
-
-// listing is one way to list the accounts.
-type listing struct {
-	order  string
-	filter string
-	exact  bool // lists our accounts and no others
-}
-
-// page asks for what is behind the first `skip` of our accounts.
-func (s *session) page(ctx context.Context, l listing, skip int) error {
-	want := slices.Clone(s.ids)
-	cursor := "after"
-	if l.order != "asc" {
-		slices.Reverse(want)
-	}
-	if l.order == "normal" {
-		cursor = "before"
-	}
-	query := url.Values{"limit": {fmt.Sprint(perPage)}, "order": {l.order}}
-	if skip > 0 {
-		query.Set(cursor, want[skip-1])
-	}
-	got, _, err := s.list(ctx, query.Encode()+l.filter)
-	if err != nil {
-		return err
-	}
-	want = want[skip:min(len(want), skip+perPage)]
-	if l.exact && !slices.Equal(got, want) || len(got) < len(want) {
-		return fmt.Errorf("order=%s%s: the page behind %d accounts holds %d others than those %d that belong there", l.order, l.filter, skip, len(got), len(want))
-	}
-	return nil
-}
-
-// list is the ids of one page of accounts and the cursor to the next.
-func (s *session) list(ctx context.Context, query string) (ids []string, after string, err error) {
-	var page struct {
-		Data     []struct{ ID string }
-		Metadata struct{ After string } `json:"list_metadata"`
-	}
-	err = s.call(ctx, http.StatusOK, http.MethodGet, "/keyvend/accounts?"+query, nil, &page)
-	for _, row := range page.Data {
-		ids = append(ids, row.ID)
-	}
-	return ids, page.Metadata.After, err
-}
-
-// pages times pages at the beginning, in the middle and at the end.
-func (s *session) pages(ctx context.Context) error {
-	s.say("listing them")
-	for _, order := range []string{"asc", "desc", "normal"} {
-		for _, l := range []listing{
-			{order, "&integration=" + s.slug, true},
-			{order, "&integration=" + s.slug + "&state=connected", true},
-			{order, "", s.local != nil},
-		} {
-			row := []string{"order=" + order + strings.ReplaceAll(l.filter, s.slug, "…")}
-			for _, skip := range []int{0, s.accounts / 2, max(0, s.accounts-perPage)} {
-				times := make([]time.Duration, samples)
-				for i := range times {
-					began := time.Now()
-					if err := s.page(ctx, l, skip); err != nil {
-						return err
-					}
-					times[i] = time.Since(began)
-				}
-				row = append(row, timing(times))
-			}
-			s.report.pages = append(s.report.pages, row)
-		}
-	}
-	return nil
-}
-
-// walk follows the cursors from the first page to the last.
-func (s *session) walk(ctx context.Context) error {
-	began, pages := time.Now(), 0
-	var all []string
-	for after := ""; ; {
-		page, next, err := s.list(ctx, fmt.Sprintf("order=asc&limit=%d&integration=%s%s", perPage, s.slug, after))
-		if err != nil {
-			return err
-		}
-		all, pages = append(all, page...), pages+1
-		if next == "" {
-			break
-		}
-		after = "&after=" + next
-	}
-	if !slices.Equal(all, s.ids) {
-		return fmt.Errorf("following the cursors meets %d accounts, and there are %d, each of which belongs there once", len(all), len(s.ids))
-	}
-	s.report.fact("all pages, each account once", "%s in %s", number(pages), round(time.Since(began)))
-	return nil
-}
-
 // remove deletes the integration, and registers it anew with two accounts: one
 // of a user who had one before, one of another.
 func (s *session) remove(ctx context.Context) error {
@@ -238,7 +150,7 @@ func (s *session) remove(ctx context.Context) error {
 	if err := s.call(ctx, http.StatusNoContent, http.MethodDelete, "/data-integrations/"+s.slug, nil, nil); err != nil {
 		return err
 	}
-	s.deletedAt = time.Now()
+	s.registered, s.deletedAt = false, time.Now()
 	s.report.fact("DELETE of the integration", "%s", round(s.deletedAt.Sub(began)))
 	for _, query := range []string{"integration=" + s.slug, "order=desc"} {
 		began := time.Now()
@@ -279,6 +191,7 @@ func (s *session) killing(ctx context.Context) error {
 		return nil
 	}
 	var lefts []string
+	var starts []time.Duration
 	left, rate := s.accounts, s.rate*faster
 	for n := range s.kills {
 		wait := time.Duration(float64(left) / float64(s.kills-n+2) / rate * float64(time.Second))
@@ -286,7 +199,7 @@ func (s *session) killing(ctx context.Context) error {
 			return err
 		}
 		s.local.kill()
-		there, err := s.local.count(ctx)
+		there, err := s.local.count()
 		if err != nil {
 			return err
 		}
@@ -295,81 +208,20 @@ func (s *session) killing(ctx context.Context) error {
 		lefts = append(lefts, number(left))
 		s.say("killed; %s are left", number(left))
 		rate = max(rate/2, float64(before-left)/wait.Seconds())
+		began := time.Now()
 		if s.client, err = s.local.start(ctx); err != nil {
 			return err
 		}
+		starts = append(starts, time.Since(began))
 		if err := s.survive(ctx, userName(n)); err != nil {
 			return err
 		}
 	}
-	s.report.fact(fmt.Sprintf("left at each of %d kills", s.kills), "%s", strings.Join(lefts, " · "))
-	return nil
-}
-
-const disconnected = "pipes.connected_account.disconnected"
-
-// told waits until the end of each account was told: then no row is left.
-func (s *session) told(ctx context.Context) error {
-	s.say("waiting until the end of each account is told")
-	events := map[string]string{} // account → its event
-	from := "&range_start=" + s.deletedAt.Add(-time.Hour).UTC().Format(time.RFC3339)
-	const again = 10 // looks that bring nothing, before all is looked at again
-	for after, idle := "", 0; len(events) < s.accounts; {
-		before := len(events)
-		next, err := s.readEvents(ctx, from, after, events)
-		if err == nil && len(events) == before {
-			err = pause(ctx, 300*time.Millisecond)
-		}
-		if err != nil {
-			return fmt.Errorf("the end of %s accounts of %s was told: %w", number(len(events)), number(s.accounts), err)
-		}
-		if after = next; len(events) > before {
-			idle = 0
-			continue
-		}
-		if idle++; idle == again { // one that came late may lie behind the cursor
-			after, idle = "", 0
-		}
+	if s.kills > 0 {
+		s.report.fact(fmt.Sprintf("left at each of %d kills", s.kills), "%s", strings.Join(lefts, " · "))
+		s.report.fact("answering again after a kill, median and worst", "%s", timing(starts))
 	}
-	s.report.fact("each account's end told, once", "%s after the DELETE", round(time.Since(s.deletedAt)))
 	return nil
-}
-
-// readEvents reads all pages behind a cursor and returns the new one.
-func (s *session) readEvents(ctx context.Context, from, after string, events map[string]string) (string, error) {
-	for {
-		query := "events=" + disconnected + "&order=asc&limit=100" + from
-		if after != "" {
-			query += "&after=" + after
-		}
-		var page struct {
-			Data []struct {
-				ID   string
-				Data struct {
-					ID          string
-					Integration string `json:"data_integration_id"`
-				}
-			}
-			Metadata struct{ After string } `json:"list_metadata"`
-		}
-		if err := s.call(ctx, http.StatusOK, http.MethodGet, "/events?"+query, nil, &page); err != nil {
-			return after, err
-		}
-		for _, e := range page.Data {
-			after = e.ID
-			if e.Data.Integration != s.removed {
-				continue
-			}
-			if other := events[e.Data.ID]; other != "" && other != e.ID {
-				return after, fmt.Errorf("the end of %s was told twice: %s, %s", e.Data.ID, other, e.ID)
-			}
-			events[e.Data.ID] = e.ID
-		}
-		if page.Metadata.After == "" {
-			return after, nil
-		}
-		after = page.Metadata.After
-	}
 }
 
 // living sees that what was made under the new registration lives, and nothing
@@ -394,16 +246,15 @@ func (s *session) living(ctx context.Context) error {
 	return err
 }
 
-// empty counts what is left: the survivors, in the table and in both indexes. Of
-// somebody else's keyvend only they are deleted.
-func (s *session) empty(ctx context.Context) error {
+// empty counts what is left: the survivors, in the table and in both indexes.
+func (s *session) empty(context.Context) error {
 	if s.local == nil {
-		return s.call(ctx, http.StatusNoContent, http.MethodDelete, "/data-integrations/"+s.slug, nil, nil)
+		return nil // nobody outside can count
 	}
 	if err := s.local.stop(); err != nil {
 		return err
 	}
-	left, err := s.local.count(ctx)
+	left, err := s.local.count()
 	if err != nil {
 		return err
 	}

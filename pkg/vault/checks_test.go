@@ -2,6 +2,7 @@ package vault_test
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -393,7 +394,7 @@ func TestF31_ACheckThatNeverComesToAFindingIsSetAside(t *testing.T) {
 	corrupt(t, c, "anna")
 	checker := c.App.Checker()
 	failed := 0
-	for range 60 {
+	for range 180 {
 		c.schedule()
 		for range 6 {
 			for _, r := range c.Checks.Take() {
@@ -457,9 +458,12 @@ func corrupt(t *testing.T, c *clinic, user string) {
 		t.Fatal(err)
 	}
 	current := row["secrets"].(map[string]any)["current"].(map[string]any)
-	sealed := []byte(current["sealed"].(string))
+	sealed, err := base64.StdEncoding.DecodeString(current["sealed"].(string))
+	if err != nil {
+		t.Fatal(err)
+	}
 	sealed[len(sealed)/2] ^= 1
-	current["sealed"] = string(sealed)
+	current["sealed"] = base64.StdEncoding.EncodeToString(sealed)
 	before := item.Revision
 	if item.Doc, err = json.Marshal(row); err != nil {
 		t.Fatal(err)

@@ -121,7 +121,7 @@ func (a acme) list(query string) (l listing) {
 func TestF50_APageOfAccountsCostsTheSameFromTheFirstToTheLast(t *testing.T) {
 	m := &meter{Table: embedded(t)}
 	a := newAcme(t, boottest.Config{Engine: m})
-	all := a.crowd(2000)
+	all := a.crowd(1000)
 	for _, order := range []string{"asc", "desc", "normal"} {
 		for _, filter := range []string{"", "&integration=openai", "&state=connected", "&integration=openai&state=connected"} {
 			query := "limit=100&order=" + order + filter
@@ -170,7 +170,7 @@ func (a acme) walk(m *meter, query string) (ids []string, costs []cost) {
 func TestF50_AFilterThatFewMatchCostsABoundedNumberOfCallsAPage(t *testing.T) {
 	m := &meter{Table: embedded(t)}
 	a := newAcme(t, boottest.Config{Engine: m})
-	const n = 3000
+	const n = 1500
 	a.crowd(n)
 	first := m.of(func() { a.list("limit=10") })
 	for query, want := range map[string]int{
@@ -182,9 +182,8 @@ func TestF50_AFilterThatFewMatchCostsABoundedNumberOfCallsAPage(t *testing.T) {
 		"limit=10&user_id=user0001":             1,
 	} {
 		ids, costs := a.walk(m, query)
-		slices.Sort(ids)
-		if ids = slices.Compact(ids); len(ids) != want {
-			t.Errorf("%s: %d accounts, want %d", query, len(ids), want)
+		if once := slices.Compact(slices.Sorted(slices.Values(ids))); len(ids) != want || len(once) != want {
+			t.Errorf("%s: %d accounts, %d different ones, want %d", query, len(ids), len(once), want)
 		}
 		for i, c := range costs {
 			if c.calls > 10*first.calls || c.rows > 10_000 {
@@ -202,7 +201,7 @@ func TestF50_AFilterThatFewMatchCostsABoundedNumberOfCallsAPage(t *testing.T) {
 func TestF50_AfterItsRemovalNoAccountIsListedAndThePagesAreFew(t *testing.T) {
 	m := &meter{Table: embedded(t)}
 	a := newAcme(t, boottest.Config{Engine: m})
-	const n = 3000
+	const n = 1500
 	a.crowd(n)
 	a.remove()
 	for _, query := range []string{"limit=1", "limit=10", "limit=100&order=asc", "limit=10&integration=openai"} {

@@ -185,24 +185,6 @@ func (t *Table) Query(ctx context.Context, q table.Query) (table.Page, error) {
 	return page, nil
 }
 
-// Count is how many items lie under partition keys that begin with prefix, or
-// ("" is the table itself) how many entries of an index do. It goes through all
-// of them: it is for tools that ask what is left.
-func (t *Table) Count(ctx context.Context, index, prefix string) (n int, err error) {
-	err = t.view(ctx, func(tx *bbolt.Tx) error {
-		bucket := tx.Bucket(bucketOf(index))
-		if bucket == nil {
-			return nil
-		}
-		cursor := bucket.Cursor()
-		for k, _ := cursor.Seek([]byte(prefix)); k != nil && bytes.HasPrefix(k, []byte(prefix)); k, _ = cursor.Next() {
-			n++
-		}
-		return nil
-	})
-	return n, err
-}
-
 func (t *Table) view(ctx context.Context, read func(*bbolt.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%w: %w", table.ErrUnavailable, err)
@@ -220,7 +202,11 @@ func unavailable(err error) error {
 }
 
 func query(tx *bbolt.Tx, q table.Query) (table.Page, error) {
-	bucket := tx.Bucket(bucketOf(q.Index))
+	name := bucketItems
+	if q.Index != "" {
+		name = []byte(bucketIndex + q.Index)
+	}
+	bucket := tx.Bucket(name)
 	first, last, ok := q.Range()
 	if bucket == nil || !ok {
 		return table.Page{}, nil
@@ -241,14 +227,6 @@ func query(tx *bbolt.Tx, q table.Query) (table.Page, error) {
 		page.Items = append(page.Items, item)
 	}
 	return page, nil
-}
-
-// bucketOf names the bucket of an index, "" being the table itself.
-func bucketOf(index string) []byte {
-	if index == "" {
-		return bucketItems
-	}
-	return []byte(bucketIndex + index)
 }
 
 func sortKey(item table.Item, index string) string {

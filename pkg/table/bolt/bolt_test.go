@@ -2,9 +2,11 @@ package bolt_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -88,8 +90,9 @@ func TestWhatWasWrittenIsThereAfterReopening(t *testing.T) {
 	}
 }
 
-func TestCountIsOfItemsAndEntriesUnderAPrefix(t *testing.T) {
-	tb := open(t, file(t))
+func TestCountIsOfItemsAndEntriesUnderAPrefixAndChangesNothing(t *testing.T) {
+	path := file(t)
+	tb := open(t, path)
 	for _, pk := range []string{"p", "p#1", "p#2", "q"} {
 		if err := tb.Write(t.Context(), table.Put(row(pk, "a", 1), table.Absent), table.Put(row(pk, "b", 1), table.Absent)); err != nil {
 			t.Fatal(err)
@@ -98,19 +101,31 @@ func TestCountIsOfItemsAndEntriesUnderAPrefix(t *testing.T) {
 	if err := tb.Write(t.Context(), table.Delete(table.Key{PK: "p#1", SK: "b"}, table.Present)); err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []struct {
-		index, prefix string
-		want          int
-	}{{"", "p#", 3}, {"", "p", 5}, {"", "", 7}, {"", "z", 0}, {tabletest.Index, "all", 7}, {tabletest.Index, "p", 0}, {"none", "", 0}} {
-		if got, err := tb.Count(t.Context(), c.index, c.prefix); err != nil || got != c.want {
-			t.Errorf("%+v: %d %v", c, got, err)
-		}
+	if _, err := bolt.Count(path, ""); !errors.Is(err, bolt.ErrInUse) {
+		t.Errorf("of a file in use: %v", err)
 	}
 	if err := tb.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tb.Count(t.Context(), "", ""); !errors.Is(err, table.ErrUnavailable) {
-		t.Errorf("of a closed table: %v", err)
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for prefix, want := range map[string]map[string]int{
+		"p#":  {"": 3, tabletest.Index: 0},
+		"p":   {"": 5, tabletest.Index: 0},
+		"":    {"": 7, tabletest.Index: 7},
+		"all": {"": 0, tabletest.Index: 7},
+	} {
+		if got, err := bolt.Count(path, prefix); err != nil || !maps.Equal(got, want) {
+			t.Errorf("%q: %v %v", prefix, got, err)
+		}
+	}
+	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, before) {
+		t.Error("the file was changed")
+	}
+	if _, err := bolt.Count(file(t), ""); err == nil {
+		t.Error("there is no such file")
 	}
 }
 

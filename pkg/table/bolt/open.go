@@ -21,7 +21,7 @@ import (
 // file that was not closed it looks for them in all that is used, in a goroutine
 // whose panic nobody can catch, so that such a file is read through before.
 func open(path string, prepare func(*bbolt.Tx) error) (*bbolt.DB, error) {
-	if info, err := os.Stat(path); err == nil && info.Size() > 0 {
+	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Size() > 0 {
 		db, err := opened(path, &bbolt.Options{ReadOnly: true}, func(db *bbolt.DB) error { return db.View(readThrough) })
 		if err != nil {
 			return nil, err
