@@ -12,9 +12,6 @@ import (
 	"keyvend/pkg/boot/boottest"
 	"keyvend/pkg/catalog"
 	"keyvend/pkg/health"
-	"keyvend/pkg/table"
-	"keyvend/pkg/table/tabletest"
-	"keyvend/pkg/vault"
 )
 
 // asking notes when providers are asked; they take every key.
