@@ -2,7 +2,6 @@ package vault
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -111,26 +110,20 @@ func takeSlots(ctx context.Context, rows PaceStore, l lane, n int, from, until t
 	if n == 0 {
 		return nil, nil
 	}
-	for try := 1; ; try++ {
+	var slots []time.Time
+	err := insist(ctx, func() error {
 		p, err := rows.Pace(ctx, l.provider, l.lane)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		slots := p.Reserve(l.lane, l.perMinute, n, from, until)
+		slots = p.Reserve(l.lane, l.perMinute, n, from, until)
 		if len(slots) == 0 {
-			return nil, nil
+			return nil
 		}
-		err = rows.SavePace(ctx, l.provider, l.lane, &p)
-		switch {
-		case err == nil:
-			return slots, nil
-		case !errors.Is(err, ErrChanged):
-			return nil, err
-		case try == attempts:
-			return nil, errConcurrent.Because(err)
-		}
-		if err := pause(ctx, try); err != nil {
-			return nil, err
-		}
+		return rows.SavePace(ctx, l.provider, l.lane, &p)
+	})
+	if err != nil {
+		return nil, err
 	}
+	return slots, nil
 }

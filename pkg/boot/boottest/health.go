@@ -2,7 +2,6 @@ package boottest
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"sync"
 	"testing"
@@ -76,7 +75,7 @@ type Checks struct {
 	t    testing.TB
 	mu   sync.Mutex
 	wait []vault.CheckRequest
-	fail error
+	fail func(vault.CheckRequest) error
 	now  func() time.Time
 }
 
@@ -92,18 +91,22 @@ func (q *Checks) Send(ctx context.Context, requests []vault.CheckRequest) []erro
 		if r.Slot.Sub(q.now()) > vault.MaxDelay {
 			q.t.Errorf("a request is further ahead than a queue delays it: %+v", r)
 		}
-		if errs[i] = errors.Join(q.fail, ctx.Err()); errs[i] == nil {
+		if errs[i] = ctx.Err(); errs[i] == nil && q.fail != nil {
+			errs[i] = q.fail(r)
+		}
+		if errs[i] == nil {
 			q.wait = append(q.wait, r)
 		}
 	}
 	return errs
 }
 
-// Fail lets every Send from now on fail; nil ends it.
-func (q *Checks) Fail(err error) {
+// Refuse has the queue ask f about each request from now on: what it has an error
+// for is not taken. nil ends it.
+func (q *Checks) Refuse(f func(vault.CheckRequest) error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.fail = err
+	q.fail = f
 }
 
 // Take takes the requests whose time has come.
