@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Installs what the tests need besides Go: DynamoDB Local, a KMS emulator, SAM,
-# the official Node SDK and the linter. Everything goes below $KEYVEND_TOOLS
-# (default ~/.cache/keyvend); what is there in the right version stays.
+# Installs what the tests need besides Go and a Chromium: DynamoDB Local, a KMS
+# emulator, SAM, the official Node SDK, the official React widget and the linter.
+# Everything goes below $KEYVEND_TOOLS (default ~/.cache/keyvend); what is there in
+# the right version stays.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -33,10 +34,10 @@ venv() { # venv NAME PACKAGE...
   "$tools/$name/bin/pip" install -q --disable-pip-version-check "$@"
 }
 
-node_sdk() {
-  mkdir -p "$tools/node"
-  cp "$root"/infra/e2e/node/package*.json "$tools/node/"
-  npm ci --silent --no-audit --no-fund --prefix "$tools/node"
+npm_packages() { # npm_packages NAME: what infra/e2e/NAME locks
+  mkdir -p "$tools/$1"
+  cp "$root/infra/e2e/$1"/package*.json "$tools/$1/"
+  npm ci --silent --ignore-scripts --no-audit --no-fund --prefix "$tools/$1"
 }
 
 go_tool() { # go_tool NAME PACKAGE
@@ -47,6 +48,8 @@ go_tool() { # go_tool NAME PACKAGE
 once dynamodb-local 3.1.0 dynamodb_local
 once moto 5.2.1 venv moto 'moto[server]==5.2.1'
 once sam 1.170.0 venv sam 'aws-sam-cli==1.170.0'
-once node "$(cksum <"$root/infra/e2e/node/package-lock.json")" node_sdk
+for name in node react; do
+  once $name "$(cksum <"$root/infra/e2e/$name/package-lock.json")" npm_packages $name
+done
 once bin/golangci-lint v2.15.0 go_tool golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 echo "tools are in $tools"
