@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"os"
+	"slices"
 	"testing"
 
 	"keyvend/infra/testbed"
@@ -20,13 +21,13 @@ func TestInProcess(t *testing.T) {
 func TestLocal(t *testing.T) {
 	t.Parallel()
 	p := startLocal(t, t.TempDir())
-	hold(t, p.target(), append(everywhere(), nodeClient()...))
+	hold(t, p.target(), slices.Concat(everywhere(), nodeClient(), browsers()))
 }
 
 func TestLambda(t *testing.T) {
 	t.Parallel()
 	f := deploy(t, fleetConfig{})
-	hold(t, f.target(), append(everywhere(), nodeClient()...))
+	hold(t, f.target(), slices.Concat(everywhere(), nodeClient(), browsers(), frames()))
 	t.Run("no_function_was_refused_by_its_role", func(t *testing.T) {
 		if denied := f.stack.Denied(); len(denied) > 0 {
 			t.Errorf("%v", denied)

@@ -110,7 +110,7 @@ func everywhere() []guarantee {
 	var all []guarantee
 	for _, some := range [][]guarantee{
 		flow(), concurrency(), badInput(), identities(), registrations(), organizations(),
-		idempotency(), tenants(), scopes(), refusals(), secretSizes(), events(), usage(), keyHealth(),
+		idempotency(), tenants(), scopes(), refusals(), secretSizes(), events(), usage(), keyHealth(), browserTokens(),
 	} {
 		all = append(all, some...)
 	}

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs what the tests need besides Go: DynamoDB Local, a KMS emulator, SAM,
-# the official Node SDK, what checks the files for browsers, and the linter.
+# Installs what the tests need besides Go and a Chromium: DynamoDB Local, a KMS
+# emulator, SAM, the official Node SDK and React widget, what checks the files for
+# browsers, and the linter.
 # Everything goes below $KEYVEND_TOOLS (default ~/.cache/keyvend); what is there in
 # the right version stays.
 set -euo pipefail
@@ -37,7 +38,7 @@ venv() { # venv NAME PACKAGE...
 npm_packages() { # npm_packages NAME FOLDER
   mkdir -p "$tools/$1"
   cp "$root/$2"/package*.json "$tools/$1/"
-  npm ci --silent --no-audit --no-fund --prefix "$tools/$1"
+  npm ci --silent --ignore-scripts --no-audit --no-fund --prefix "$tools/$1"
 }
 
 go_tool() { # go_tool NAME PACKAGE
@@ -48,7 +49,9 @@ go_tool() { # go_tool NAME PACKAGE
 once dynamodb-local 3.1.0 dynamodb_local
 once moto 5.2.1 venv moto 'moto[server]==5.2.1'
 once sam 1.170.0 venv sam 'aws-sam-cli==1.170.0'
-once node "$(cksum <"$root/infra/e2e/node/package-lock.json")" npm_packages node infra/e2e/node
+for name in node react; do
+  once $name "$(cksum <"$root/infra/e2e/$name/package-lock.json")" npm_packages $name infra/e2e/$name
+done
 once web "$(cksum <"$root/infra/widget/node/package-lock.json")" npm_packages web infra/widget/node
 once bin/golangci-lint v2.15.0 go_tool golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 echo "tools are in $tools"
