@@ -275,7 +275,7 @@ func keyPolicy(t *testing.T) []iam.Statement {
 }
 
 // letters are all first letters of partition keys that there are or will be.
-const letters = "TFPKIUOJCERLS"
+const letters = "TFPKIUOJCERLSV"
 
 // cells is the table of functions: first letters of what each may do.
 var cells = map[string]struct {
@@ -284,8 +284,8 @@ var cells = map[string]struct {
 	check                    string // in a transaction
 	unwrap, wrap             string // purposes
 }{
-	"providers": {read: "TFKIOUELS", query: "TFKIOUELS", put: "FIJOURS", check: "FIJOURS", remove: "I", unwrap: "ingest"},
-	"keys":      {read: "TFKIOUCLS", query: "TFKIOUCLS", put: "JKOURS", check: "JKOURS", remove: "OU", list: "KU", ids: "KU", unwrap: "ingest"},
+	"providers": {read: "TFKIOUELV", query: "TFKIOUELV", put: "FIJOURV", check: "FIJOURV", remove: "I", unwrap: "ingest"},
+	"keys":      {read: "TFKIOUCLV", query: "TFKIOUCLV", put: "JKOURV", check: "JKOURV", remove: "OU", list: "KU", ids: "KU", unwrap: "ingest"},
 	"vend":      {read: "TFKIOUPC", unwrap: "seal"},
 	"sweep":     {read: "JUCIS", query: "JUCIS", put: "JCS", check: "JC", remove: "JUC", list: "U", ids: "U", due: "C"},
 	"health":    {read: "TFPIOUCS", put: "UCRS", remove: "C", unwrap: "seal"},
