@@ -8,6 +8,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"sync"
 
@@ -121,7 +122,7 @@ func (a *App) check(ctx context.Context, checker *vault.Checker, messages []queu
 	errs := make([]error, len(messages))
 	var wait sync.WaitGroup
 	for i, m := range messages {
-		wait.Go(func() { errs[i] = checker.Check(ctx, m.Body) })
+		wait.Go(func() { errs[i] = a.checkOne(ctx, checker, m.Body) })
 	}
 	wait.Wait()
 	var failed []string
@@ -133,6 +134,19 @@ func (a *App) check(ctx context.Context, checker *vault.Checker, messages []queu
 	}
 	return failed
 }
+
+// checkOne makes one check. A panic is that check's alone.
+func (a *App) checkOne(ctx context.Context, checker *vault.Checker, r vault.CheckRequest) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			a.parts.Log.ErrorContext(ctx, "panic", "alarm", "panic", "place", string(debug.Stack())) // p may hold a value
+			err = errPanic
+		}
+	}()
+	return checker.Check(ctx, r)
+}
+
+var errPanic = errors.New("boot: a check panicked")
 
 func (a *App) examiner() *health.Examiner {
 	return &health.Examiner{Asker: a.parts.Asker, Clock: a.parts.Clock}

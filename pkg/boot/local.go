@@ -84,7 +84,10 @@ func (l *Local) Follow(ctx context.Context) {
 
 // Check is the function "health": it makes the checks that are asked for until
 // ctx ends.
-func (l *Local) Check(ctx context.Context) { l.checks.work(ctx, l.Checker(), l.log) }
+func (l *Local) Check(ctx context.Context) {
+	checker := l.Checker()
+	l.checks.work(ctx, func(ctx context.Context, r vault.CheckRequest) error { return l.checkOne(ctx, checker, r) }, l.log)
+}
 
 // busLog is a bus whose only listener is the log.
 type busLog struct{ log *slog.Logger }

@@ -48,7 +48,7 @@ func (q *localQueue) after(wait time.Duration, r vault.CheckRequest) {
 }
 
 // work has checks made until ctx ends and those that were begun are over.
-func (q *localQueue) work(ctx context.Context, checker *vault.Checker, log *slog.Logger) {
+func (q *localQueue) work(ctx context.Context, check func(context.Context, vault.CheckRequest) error, log *slog.Logger) {
 	var wait sync.WaitGroup
 	for range workers {
 		wait.Go(func() {
@@ -57,7 +57,7 @@ func (q *localQueue) work(ctx context.Context, checker *vault.Checker, log *slog
 				case <-ctx.Done():
 					return
 				case r := <-q.ready:
-					q.check(ctx, checker, r, log)
+					q.check(ctx, check, r, log)
 				}
 			}
 		})
@@ -65,8 +65,8 @@ func (q *localQueue) work(ctx context.Context, checker *vault.Checker, log *slog
 	wait.Wait()
 }
 
-func (q *localQueue) check(ctx context.Context, checker *vault.Checker, r vault.CheckRequest, log *slog.Logger) {
-	if err := checker.Check(ctx, r); err != nil && ctx.Err() == nil {
+func (q *localQueue) check(ctx context.Context, check func(context.Context, vault.CheckRequest) error, r vault.CheckRequest, log *slog.Logger) {
+	if err := check(ctx, r); err != nil && ctx.Err() == nil {
 		log.ErrorContext(ctx, "a check was not made", "slug", r.Slug, "user", r.User, "error", err)
 	}
 }

@@ -99,6 +99,17 @@ func (c Check) names() []string {
 	return names
 }
 
+// AnyHost reports whether an account's settings may name any host, or a part of
+// its name: whether what is behind it is somebody else's for each account.
+func (c Check) AnyHost(fields []ConfigField) bool {
+	host, _ := c.address()
+	t, _ := parseTemplate(host)
+	return slices.ContainsFunc(t.names(), func(name string) bool {
+		f, _ := find(fields, name)
+		return len(f.Options) == 0
+	})
+}
+
 // Bound are the host and the placement in the one spelling that secrets are
 // bound to, with what the fields in them stand for when an account says
 // nothing. Two checks have the same texts only if they send any given key to

@@ -45,6 +45,7 @@ type Check struct {
 	Unknowns   int       `json:"unknowns,omitempty"`    // looks in a row that found nothing
 	RefusedAt  time.Time `json:"refused_at,omitzero"`   // a refusal that waits for a second one
 	ReportedAt time.Time `json:"reported_at,omitzero"`  // a report that waits for a look
+	AwaitedAt  time.Time `json:"awaited_at,omitzero"`   // the slot of a look that somebody asked for
 	History    []Entry   `json:"history,omitempty"`     // newest first, of all the account's keys
 
 	// DueAt is when the key is to be looked at; zero is never. To lease a check
@@ -176,6 +177,7 @@ func (c *Check) weigh(f Finding) Finding {
 	case c.RefusedAt.IsZero(), c.RefusedAt.After(f.At): // by a clock that was ahead
 		c.RefusedAt = f.At
 	case f.At.Sub(c.RefusedAt) >= apart:
+		c.RefusedAt, c.ReportedAt = time.Time{}, time.Time{}
 		return f
 	}
 	return Finding{Verdict: Unknown, Reason: RefusedOnce, At: f.At}

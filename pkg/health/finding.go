@@ -113,6 +113,8 @@ func (e *Examiner) Examine(ctx context.Context, p catalog.Provider, config map[s
 		f := e.unknown(unjudged(answer.Status))
 		f.RetryAfter = answer.RetryAfter
 		return f
+	case verdict == catalog.Invalid && answer.Unread: // who knows what it said
+		return e.unknown(Unexpected)
 	case verdict == catalog.Invalid && ask.Assumed:
 		return e.unknown(RefusedThere)
 	}

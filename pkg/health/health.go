@@ -25,6 +25,9 @@ type Answer struct {
 	ContentType string        // as sent
 	RetryAfter  time.Duration // what a Retry-After header asks for; 0: nothing
 	Body        []byte
+	// Unread: there is a body that was too long or in a form that is not read, and
+	// Body is empty.
+	Unread bool
 }
 
 // Why there is no answer. None of them says anything about the key.

@@ -31,6 +31,7 @@ const TallyLasts = 24 * time.Hour
 
 // Full is how long it takes until one more is allowed, 0 when it is now.
 func (t *Tally) Full(now time.Time, limits []Limit) time.Duration {
+	t.Times = slices.DeleteFunc(t.Times, func(at time.Time) bool { return at.After(now) }) // of a clock that was ahead
 	var wait time.Duration
 	for _, l := range limits {
 		if len(t.Times) < l.Most {

@@ -27,7 +27,7 @@ func readAnswer(conn io.Reader, request *http.Request, now func() time.Time) (he
 		return health.Answer{}, orOversized(err, limited)
 	}
 	limited.N = 2 * maxBody // what frames the body's chunks included
-	body, err := readBody(response)
+	body, unread, err := readBody(response)
 	if err != nil {
 		return health.Answer{}, orOversized(err, limited)
 	}
@@ -36,6 +36,7 @@ func readAnswer(conn io.Reader, request *http.Request, now func() time.Time) (he
 		ContentType: response.Header.Get("Content-Type"),
 		RetryAfter:  retryAfter(response.Header.Get("Retry-After"), now()),
 		Body:        body,
+		Unread:      unread,
 	}, nil
 }
 
@@ -64,15 +65,15 @@ func readHeader(r *bufio.Reader, request *http.Request) (*http.Response, error) 
 
 // readBody returns nothing for a body that is compressed or too long: part of a
 // body must not be read as if it were the whole.
-func readBody(response *http.Response) ([]byte, error) {
+func readBody(response *http.Response) (body []byte, unread bool, err error) {
 	if encoding := response.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return nil, nil
+		return nil, true, nil
 	}
-	body, err := io.ReadAll(response.Body)
+	body, err = io.ReadAll(response.Body)
 	if len(body) > maxBody {
-		return nil, nil
+		return nil, true, nil
 	}
-	return body, err
+	return body, false, err
 }
 
 // retryAfter is the wait that a Retry-After header asks for, in seconds or until

@@ -22,8 +22,8 @@ func (s *Store) CheckOf(ctx context.Context, a *account.Account) (c *health.Chec
 	if err != nil {
 		return nil, nil, readable(err)
 	}
-	if err = into(&c, items, check, asCheck); err == nil {
-		err = into(&in, items, of, asIntegration(a.Tenant))
+	if err = into(&c, items, check, asCheck); err == nil && into(&in, items, of, asIntegration(a.Tenant)) != nil {
+		in = nil // who reads it for its own sake is told
 	}
 	return c, in, err
 }
@@ -218,17 +218,11 @@ func (s *Store) Tallies(ctx context.Context, in *integration.Integration, user s
 // SaveTallies implements vault.VerifyStore.
 func (s *Store) SaveTallies(ctx context.Context, in *integration.Integration, user string, byUser, byTenant *health.Tally) error {
 	userKey, tenantKey := tallyKeys(in, user)
-	putUser, err := s.put(userKey, byUser, &byUser.Revision, nil)
-	if err != nil {
+	expires := s.Clock.Now().Add(health.TallyLasts)
+	if err := s.saveUntil(ctx, userKey, byUser, &byUser.Revision, expires); err != nil {
 		return err
 	}
-	putTenant, err := s.put(tenantKey, byTenant, &byTenant.Revision, nil)
-	if err != nil {
-		return err
-	}
-	expires := s.Clock.Now().Add(health.TallyLasts).Truncate(time.Second)
-	putUser.Item.ExpiresAt, putTenant.Item.ExpiresAt = expires, expires
-	return s.write(ctx, putUser, putTenant)
+	return s.saveUntil(ctx, tenantKey, byTenant, &byTenant.Revision, expires)
 }
 
 func tallyKeys(in *integration.Integration, user string) (byUser, byTenant table.Key) {

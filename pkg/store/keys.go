@@ -35,7 +35,7 @@ import (
 //	the feed only: a fact that changes no row    R#<tenant>#<user>       <event id>
 //	what is known of an account's key            C#<tenant>#<user>       CHECK#<slug>#<org, or nothing>
 //	how often a provider is asked                S#PROVIDER#<provider>   PACE, ASKED, BREAKER
-//	how often keys were verified on saving       S#VERIFIED#<tenant>     TENANT, USER#<user>#<integration id>
+//	how often keys were verified on saving       V#<tenant>              TENANT, USER#<user>#<integration id>
 //	an account's last use (400 days)             L#<tenant>#<account id> USED
 //	who read an account's key lately (90 days)   L#<tenant>#<account id> READS
 //	an integration's counts by hour (90 days)    L#<tenant>#<integration id>   HOUR#<yyyy-mm-ddThh>#<shard>
@@ -164,7 +164,7 @@ func checkIndex(c *health.Check) map[string]table.Key {
 
 func providerPK(provider string) string { return "S#PROVIDER#" + escape(provider) }
 
-func verifiedPK(tenant string) string { return "S#VERIFIED#" + tenant }
+func verifiedPK(tenant string) string { return "V#" + tenant }
 
 func organizationKey(tenant, org string) table.Key {
 	return table.Key{PK: "O#" + tenant + "#" + escape(org), SK: "ORG"}

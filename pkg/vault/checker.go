@@ -105,6 +105,8 @@ func (c *Checker) outdated(v *Visit, a *account.Account, r CheckRequest) bool {
 	switch {
 	case r.SecretID != "" && r.SecretID != secretID:
 		return true
+	case r.Cause == health.Scheduled && r.Revision == 0: // nobody asks so
+		return true
 	case r.Revision != 0:
 		return check == nil || check.Revision != r.Revision || !health.Usable(r.Slot, c.Clock.Now())
 	default: // it may have been had since it was asked for
@@ -135,6 +137,9 @@ func (c *Checker) waits(ctx context.Context, v *Visit, r CheckRequest) (bool, er
 	if p.Check == nil || health.Usable(r.Slot, now) {
 		return false, nil
 	}
+	if v.View.Check != nil && v.View.Check.AwaitedAt.After(now) && r.Revision == 0 {
+		return true, c.await(ctx, v, r, v.View.Check.AwaitedAt) // that look answers this request too
+	}
 	l := lane{health.ProviderKey(v.Integration), health.AskedLane, p.ChecksPerMinute()}
 	slots, err := takeSlots(ctx, c.Store, l, 1, health.Reachable(now), now.Add(MaxDelay))
 	switch {
@@ -147,7 +152,24 @@ func (c *Checker) waits(ctx context.Context, v *Visit, r CheckRequest) (bool, er
 		return false, nil
 	}
 	r.Slot = slots[0]
-	return true, errors.Join(c.Queue.Send(ctx, []CheckRequest{r})...)
+	if err := errors.Join(c.Queue.Send(ctx, []CheckRequest{r})...); err != nil {
+		return true, err
+	}
+	return true, c.await(ctx, v, r, r.Slot)
+}
+
+// await notes that a look is on its way, and whether a report waits for it, so
+// that one key takes no more slots than one.
+func (c *Checker) await(ctx context.Context, v *Visit, r CheckRequest, slot time.Time) error {
+	if v.View.Check == nil || r.Revision != 0 || v.View.Check.AwaitedAt.Equal(slot) && r.Cause != health.Report {
+		return nil
+	}
+	check := *v.View.Check
+	check.AwaitedAt = slot
+	if r.Cause == health.Report {
+		check.ReportedAt = r.AskedAt
+	}
+	return stale(c.Store.SaveFinding(ctx, &check, nil, nil))
 }
 
 // look asks the provider about the account's key.
@@ -171,10 +193,13 @@ func (c *Checker) look(ctx context.Context, v *Visit, a *account.Account) (healt
 	return c.Examiner.Examine(ctx, p, a.Config, found.text), nil
 }
 
-// strain tells the provider's breaker of a finding. That is advice for the
+// strain tells the provider's breaker of a finding, unless each account may have a
+// host of its own: one of those must not keep the others' keys from being looked
+// at. That is advice for the
 // schedule: when it cannot be stored, the next finding tells it again.
 func (c *Checker) strain(ctx context.Context, in *integration.Integration, f health.Finding) {
-	if !f.Definite() && !f.Strained() {
+	p := in.Provider()
+	if !f.Definite() && !f.Strained() || p.Check != nil && p.Check.AnyHost(p.ConfigFields) {
 		return
 	}
 	key := health.ProviderKey(in)
@@ -240,6 +265,9 @@ func (c *Checker) consequence(in *integration.Integration, a *account.Account, c
 		return &next, nil
 	case (check.Verdict == catalog.Valid || check.Verdict == catalog.Limited) && a.StateReason == account.Refused:
 		next.State, next.StateReason = account.Connected, ""
+		return &next, nil
+	case check.Verdict == catalog.Invalid && in.OnInvalid() == integration.Advise && a.StateReason == account.Refused:
+		next.State, next.StateReason = account.Connected, "" // the policy was another one
 		return &next, nil
 	case turn == health.Broke && a.State == account.Connected:
 		return nil, note(event.ReauthorizationNeeded, a, at, health.Refused)

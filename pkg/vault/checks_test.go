@@ -419,6 +419,44 @@ func TestF31_ACheckThatNeverComesToAFindingIsSetAside(t *testing.T) {
 	}
 }
 
+func TestManyReportsOfOneKeyAreOneLook(t *testing.T) {
+	c := newClinic(t)
+	c.connect("anna")
+	bob := c.connect("bob")
+	c.rounds(3)
+	before := len(c.Providers.Asked())
+	for range 200 {
+		c.report("anna", "")
+	}
+	c.World.Check()
+	c.report("bob", "")
+	for range 6 {
+		c.Clock.Pass(5 * time.Second)
+		c.World.Check()
+	}
+	if asked := len(c.Providers.Asked()) - before; asked > 6 {
+		t.Errorf("the provider was asked %d times", asked)
+	}
+	var looks struct{ Data []struct{ Cause string } }
+	if err := json.Unmarshal([]byte(c.Must(http.StatusOK, c.token, "GET", "/keyvend/accounts/"+bob+"/history", "").Body), &looks); err != nil || looks.Data[0].Cause != "report" {
+		t.Errorf("bob's key: %v %v", looks, err)
+	}
+}
+
+func TestAnotherPolicyFreesWhatWasRefused(t *testing.T) {
+	c := newClinic(t)
+	id := c.connect("anna")
+	c.Providers.Say(http.StatusUnauthorized, `{}`)
+	c.report("anna", "")
+	c.World.Check()
+	c.expect(id, "needs_reauthorization", "invalid", "refused")
+	c.define(`{"on_invalid":"advise"}`)
+	c.Clock.Pass(time.Minute)
+	c.Must(http.StatusAccepted, c.token, "POST", "/keyvend/accounts/"+id+"/check", "")
+	c.World.Check()
+	c.expect(id, "connected", "invalid", "refused")
+}
+
 func TestF31_AnAccountThatCannotBeReadIsSetAside(t *testing.T) {
 	c := newClinic(t)
 	c.connect("anna")
@@ -518,6 +556,7 @@ func TestAReportIsTakenOnlyIfItCanBeAboutTheStoredKey(t *testing.T) {
 	for name, want := range map[string]string{
 		`,"secret_id":"` + secretID + `"`:                                       "stale_secret",
 		`,"vended_at":"` + now.Add(-time.Second).Format(time.RFC3339Nano) + `"`: "stale_secret",
+		`,"status":404`: "not_a_refusal",
 		`,"status":429`: "not_a_refusal",
 		`,"status":503`: "not_a_refusal",
 	} {

@@ -12,7 +12,7 @@ import (
 // EnrolmentStore is what enrolment needs.
 type EnrolmentStore interface {
 	// CheckOf is the check of an account's key and the integration of its slug;
-	// nil is no such row.
+	// nil is no such row, or an integration's that cannot be read.
 	CheckOf(ctx context.Context, a *account.Account) (*health.Check, *integration.Integration, error)
 	SaveCheck(ctx context.Context, c *health.Check) error
 	DeleteCheck(ctx context.Context, c *health.Check) error
@@ -33,8 +33,6 @@ func (e *Enrolment) Follow(ctx context.Context, commit Commit) error {
 
 func (e *Enrolment) follow(ctx context.Context, commit Commit) error {
 	switch {
-	case commit.After != nil && sameSecret(commit.Before, commit.After):
-		return nil
 	case commit.After != nil:
 		return e.enrol(ctx, commit.After)
 	case commit.Before != nil:
@@ -44,11 +42,8 @@ func (e *Enrolment) follow(ctx context.Context, commit Commit) error {
 	}
 }
 
-func sameSecret(before, after *account.Account) bool {
-	return before != nil && before.ID == after.ID && before.Secrets[account.Current].ID == after.Secrets[account.Current].ID
-}
-
-// enrol makes or renews the check of an account.
+// enrol makes or renews the check of an account, also of one that had none when
+// its secret was stored.
 func (e *Enrolment) enrol(ctx context.Context, a *account.Account) error {
 	c, in, err := e.Store.CheckOf(ctx, a)
 	if err != nil || in == nil || in.ID != a.IntegrationID {

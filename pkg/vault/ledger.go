@@ -2,7 +2,6 @@ package vault
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -136,7 +135,7 @@ func (l *Ledger) write(ctx context.Context, s sheet) error {
 	for range min(entering, cap(failed)) {
 		workers.Go(func() {
 			for row := range rows {
-				if err := l.again(ctx, row); err != nil {
+				if err := insist(ctx, row); err != nil {
 					failed <- err
 				}
 			}
@@ -159,22 +158,6 @@ func (l *Ledger) write(ctx context.Context, s sheet) error {
 		return fmt.Errorf("vault: %d of %d usage rows were not written, one of them: %w", len(failed)+1, cap(failed), err)
 	}
 	return nil
-}
-
-// again writes a row, anew on the row read anew when it lost a compare-and-swap.
-func (l *Ledger) again(ctx context.Context, enter func() error) error {
-	for try := 1; ; try++ {
-		err := enter()
-		if !errors.Is(err, ErrChanged) {
-			return err
-		}
-		if try == attempts {
-			return errConcurrent.Because(err)
-		}
-		if err := pause(ctx, try); err != nil {
-			return err
-		}
-	}
 }
 
 // kept tells whether p is of a time that is counted. It decides about the whole

@@ -86,12 +86,7 @@ func (r Refusal) stale(a *account.Account) bool {
 
 // refused reports whether the status can be about the key at all.
 func (r Refusal) refused() bool {
-	switch r.Status {
-	case 408, 425, 429: // come again later
-		return false
-	default:
-		return r.Status >= 400 && r.Status < 500
-	}
+	return r.Status == 400 || r.Status == 401 || r.Status == 403
 }
 
 func (l *Looks) send(ctx context.Context, v *Visit, a *account.Account, cause health.Cause) (Accepted, error) {

@@ -19,7 +19,9 @@ type VerifyStore interface {
 	// Tallies are the verifications of one user for one integration, and all of
 	// the tenant's.
 	Tallies(ctx context.Context, in *integration.Integration, user string) (byUser, byTenant health.Tally, err error)
-	// SaveTallies writes both or none.
+	// SaveTallies writes the user's and then the tenant's. They are no transaction,
+	// which many saves at once would make fail: one that is counted and not made
+	// does no harm.
 	SaveTallies(ctx context.Context, in *integration.Integration, user string, byUser, byTenant *health.Tally) error
 	// SaveRemark stores a fact that changes no other row; the feed makes an event
 	// of it.
@@ -39,6 +41,9 @@ type Verifier struct {
 // has said nothing.
 const verifyTime = 5 * time.Second
 
+// saveTime is what is left of a request for storing the key afterwards.
+const saveTime = 3 * time.Second
+
 // vet has the secret that up brings, and next is about to hold, verified: once,
 // however often it is called. It is an error when the secret may not be stored.
 func (f *Verifier) vet(ctx context.Context, v *Visit, in *integration.Integration, up *Upsert, next *account.Account) error {
@@ -49,8 +54,11 @@ func (f *Verifier) vet(ctx context.Context, v *Visit, in *integration.Integratio
 	if up.asked == nil {
 		wait, err := f.count(ctx, in, next.Owner.User)
 		switch {
-		case err != nil:
+		case err != nil && policy == integration.Require:
 			return err
+		case err != nil:
+			f.Log.WarnContext(ctx, "a key is stored unverified", "tenant", in.Tenant, "slug", in.Slug, "error", err)
+			return nil
 		case wait > 0 && policy == integration.Require:
 			return errVerificationLimit(wait)
 		case wait > 0:
@@ -68,7 +76,11 @@ func (f *Verifier) vet(ctx context.Context, v *Visit, in *integration.Integratio
 }
 
 func (f *Verifier) ask(ctx context.Context, in *integration.Integration, up *Upsert, next *account.Account) *health.Finding {
-	ctx, cancel := context.WithTimeout(ctx, verifyTime)
+	patience := verifyTime
+	if deadline, ok := ctx.Deadline(); ok {
+		patience = min(patience, time.Until(deadline)-saveTime)
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	finding := f.Examiner.Examine(ctx, in.Provider(), next.Config, up.Secret)
 	return &finding
