@@ -4,15 +4,16 @@ import { el, said } from "./dom.js";
 
 /**
  * open shows a dialog. Escape closes it, and so does close(). The browser keeps the
- * focus inside meanwhile.
+ * focus inside meanwhile. autofocus is not used: frames may not have it.
  *
  * @param {ParentNode & Node} root where
  * @param {string} title
  * @param {"dialog" | "alertdialog"} role
  * @param {() => void} closed called once it is gone
+ * @param {HTMLElement} first what has the focus in the beginning
  * @param {...Node} content
  */
-export function open(root, title, role, closed, ...content) {
+export function open(root, title, role, closed, first, ...content) {
   const dialog = el("dialog", { role, "aria-labelledby": "dialog-title", part: "dialog" }, el("h2", { id: "dialog-title" }, said(title)), ...content);
   dialog.addEventListener("close", () => {
     dialog.remove();
@@ -20,6 +21,7 @@ export function open(root, title, role, closed, ...content) {
   });
   root.append(dialog);
   dialog.showModal();
+  first.focus();
   return dialog;
 }
 

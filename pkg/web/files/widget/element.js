@@ -263,7 +263,7 @@ export class KeyvendPipes extends HTMLElement {
       return "";
     }, () => dialog.close());
     const title = words.say(offer.account ? "rotateTitle" : "connectTitle", { name: offer.name });
-    const dialog = this.#open(title, "dialog", offer, form.element);
+    const dialog = this.#open(title, "dialog", offer, form.input, form.element);
   }
 
   /**
@@ -304,8 +304,8 @@ export class KeyvendPipes extends HTMLElement {
       this.#news.textContent = words.say("disconnectDone", { name });
       this.#tell("keyvend-disconnected", { slug, account_id: account.id });
     } }, words.say("disconnect"));
-    const cancel = el("button", { type: "button", autofocus: true, part: "button", click: () => dialog.close() }, words.say("cancel"));
-    const dialog = this.#open(words.say("disconnectTitle", { name }), "alertdialog", offer,
+    const cancel = el("button", { type: "button", part: "button", click: () => dialog.close() }, words.say("cancel"));
+    const dialog = this.#open(words.say("disconnectTitle", { name }), "alertdialog", offer, cancel,
       el("p", { id: "dialog-text" }, words.say("disconnectText", { name })), error, el("div", { class: "actions" }, cancel, confirm));
     dialog.setAttribute("aria-describedby", "dialog-text");
   }
@@ -317,12 +317,13 @@ export class KeyvendPipes extends HTMLElement {
    * @param {string} title
    * @param {"dialog" | "alertdialog"} role
    * @param {Offer} offer
+   * @param {HTMLElement} first what has the focus in the beginning
    * @param {...Node} content
    */
-  #open(title, role, offer, ...content) {
+  #open(title, role, offer, first, ...content) {
     this.#news.textContent = "";
     const from = this.#focusedKey();
-    return open(/** @type {ShadowRoot} */ (this.shadowRoot), title, role, () => this.#focus(from, `rotate ${offer.slug}`, `connect ${offer.slug}`), ...content);
+    return open(/** @type {ShadowRoot} */ (this.shadowRoot), title, role, () => this.#focus(from, `rotate ${offer.slug}`, `connect ${offer.slug}`), first, ...content);
   }
 
   #focusedKey() {

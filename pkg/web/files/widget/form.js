@@ -31,7 +31,7 @@ export class KeyForm {
     this.input = el("input", {
       id: "secret", type: "password", dir: "ltr", autocomplete: "off", autocapitalize: "none", autocorrect: "off", spellcheck: "false",
       "data-1p-ignore": true, "data-lpignore": "true", "data-bwignore": true, "data-form-type": "other",
-      "aria-describedby": "secret-hint secret-notice", "aria-required": "true", autofocus: true,
+      "aria-describedby": "secret-hint secret-notice", "aria-required": "true",
       paste: (/** @type {ClipboardEvent} */ event) => this.#pasted(event),
       input: () => this.#typed(),
     });

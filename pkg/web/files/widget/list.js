@@ -157,5 +157,5 @@ async function unfold(ledger, title, load, words) {
  */
 function entries(reads, title, words) {
   return el("ol", { class: "hint", role: "list", "aria-label": title }, ...reads.map(({ last_read_at: at, count, api_key_id: key }) => el("li", {},
-    el("time", { datetime: at }, words.moment(at)), ` ${words.say(count === 1 ? "readOnce" : "readOften", { count })} `, key && el("span", {}, words.say("readBy", { key })))));
+    el("time", { datetime: at }, words.moment(at)), el("span", {}, words.say(count === 1 ? "readOnce" : "readOften", { count })), key && el("span", {}, words.say("readBy", { key })))));
 }

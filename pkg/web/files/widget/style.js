@@ -58,11 +58,12 @@ a { color: var(--accent); }
 .list .actions { grid-column: 2; margin-block-start: .25em; }
 .ledger { grid-column: 2 / -1; }
 .ledger li { padding-block: .25em; border-block-start: 1px solid var(--line); }
+.ledger ol { margin-block-start: .5em; }
 .state { display: inline-flex; gap: .5em; align-items: baseline; font-weight: 600; }
 .state::before { content: ""; flex: none; inline-size: .625em; block-size: .625em; border: 2px solid currentColor; border-radius: 50%; forced-color-adjust: none; }
 .state:is(.good, .bad, .warning)::before { background: currentColor; }
 .state.good { color: var(--good); }
-.meta { display: flex; flex-wrap: wrap; gap: 0 1.25em; }
+.meta, .ledger li { display: flex; flex-wrap: wrap; gap: 0 1.25em; }
 @container (min-width: 56rem) {
   .list > li { grid-template-columns: 2.5rem minmax(0, 1fr) auto; }
   .list .actions { grid-column: 3; grid-row: 1 / span 2; margin: 0; }

@@ -1,0 +1,94 @@
+package widget_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"keyvend/infra/browsertest"
+)
+
+const embedPath = "/embed/tenant_01KJMMA2G0E8CREG05T91RTXB4"
+
+// framing is a page of the product that frames the widget with what stands behind
+// the # of its address. It keeps all messages in window.got and answers those that
+// ask for a token.
+func (k *keyvend) framing(behind string) string {
+	return k.page("/framing", "<iframe title='Connections' width='700' height='700'></iframe>", `
+		window.got = [];
+		const frame = document.querySelector("iframe");
+		addEventListener("message", ({ origin, source, data }) => {
+			if (source !== frame.contentWindow) return;
+			got.push({ origin, ...data });
+			if (data.type === "keyvend:token-needed") frame.contentWindow.postMessage({ type: "keyvend:token", token: `+quoted(k.token(time.Hour))+` }, `+quoted(k.url)+`);
+		});
+		frame.src = `+quoted(k.url+embedPath+behind)+`;`)
+}
+
+func TestTheWidgetInAFrameGetsItsTokenByMessageAndTellsNoKey(t *testing.T) {
+	k := newKeyvend(t)
+	k.offer("openai", nil)
+	p := browsertest.Open(t)
+	p.Visit(k.framing("#origin=" + k.host + "&theme=dark&dir=rtl&locale=de-DE"))
+	frame := p.Frame(embedPath)
+	frame.Click("button", "Connect: OpenAI")
+	frame.Find("dialog", "Connect OpenAI")
+	p.Type(openAIKey)
+	p.Press("Enter")
+	frame.Says("OpenAI: the key is saved.")
+	frame.Says("Connected since 03.02.2026")
+	if place := browsertest.Eval[string](frame, `location.hash + document.documentElement.dir + document.querySelector("keyvend-pipes").getAttribute("theme")`); place != "rtldark" {
+		t.Errorf("the frame is %s", place)
+	}
+	p.Do(`document.querySelector("iframe").contentWindow.postMessage({ type: "keyvend:texts", texts: { title: "My keys" } }, ` + quoted(k.url) + `)`)
+	frame.Says("My keys")
+
+	p.Wait("what happened to be told", func() bool {
+		return browsertest.Eval[bool](p, `["keyvend:token-needed", "keyvend:height", "keyvend-connected"].every((type) => got.some((m) => m.type === type))`)
+	})
+	told := browsertest.Eval[string](p, `JSON.stringify(got)`)
+	if strings.Contains(told, canary) || !strings.Contains(told, `"detail":{"slug":"openai","account_id":"data_installation_openai"}`) {
+		t.Errorf("the frame tells %s", told)
+	}
+	if strangers := browsertest.Eval[int](p, `got.filter((m) => m.origin !== `+quoted(k.url)+`).length`); strangers != 0 {
+		t.Error("somebody else speaks")
+	}
+	gone(t, p, openAIKey)
+	calm(t, p)
+}
+
+func TestAFrameHearsAndTellsNobodyButTheSiteThatItWasMadeFor(t *testing.T) {
+	k := newKeyvend(t)
+	k.offer("openai", nil)
+	p := browsertest.Open(t)
+	p.Visit(k.framing("#origin=https://another.example"))
+	frame := p.Frame(embedPath)
+	frame.Says("Loading your connections")
+	p.Do(`document.querySelector("iframe").contentWindow.postMessage({ type: "keyvend:token", token: ` + quoted(k.token(time.Hour)) + ` }, "*")`)
+	p.Do(`document.querySelector("iframe").contentWindow.postMessage({ type: "keyvend:texts", texts: { title: "Phished" } }, "*")`)
+	p.Do(`await new Promise((done) => requestAnimationFrame(() => setTimeout(done)))`)
+	if text := frame.Text(); text != "Connections Loading your connections…" {
+		t.Errorf("the frame says %s", text)
+	}
+	if told := browsertest.Eval[string](p, `JSON.stringify(got)`); told != "[]" {
+		t.Errorf("the frame tells %s", told)
+	}
+}
+
+func TestATokenBehindTheAddressIsTakenAwayFromThereAtOnce(t *testing.T) {
+	k := newKeyvend(t)
+	k.offer("openai", nil)
+	p := browsertest.Open(t)
+	token := k.token(time.Hour)
+	p.Visit(k.url + embedPath + "#token=" + token)
+	p.Find("button", "Connect: OpenAI")
+	if left := browsertest.Eval[string](p, `location.href + history.length`); strings.Contains(left, "#") {
+		t.Errorf("left: %s", left)
+	}
+	for _, r := range p.Requests() {
+		if strings.Contains(r.Body, token) {
+			t.Errorf("the token is in %v", r)
+		}
+	}
+	calm(t, p)
+}
