@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 
@@ -49,7 +48,7 @@ var opened = sync.OnceValues(func() (*house, error) {
 	}
 	go app.Follow(context.Background())
 	go app.Check(context.Background())
-	return &house{httptest.NewServer(app.Whole()).URL, app.Tenants(), fakes}, os.RemoveAll(filepath.Join(dir, "none"))
+	return &house{httptest.NewServer(app.Whole()).URL, app.Tenants(), fakes}, nil
 })
 
 // shop is a tenant with its API keys, and what its backend can ask.
@@ -70,9 +69,15 @@ func open(t testing.TB) *shop {
 	}
 	s := &shop{house: h, t: t}
 	s.tenant = s.operate(operator.Request{Action: operator.CreateTenant, Name: t.Name()}).Tenant.ID
-	s.backend = s.operate(operator.Request{Action: operator.IssueAPIKey, Tenant: s.tenant, Name: "backend", Scopes: []string{"manage", "vend", "widget"}}).Token
-	s.desk = s.operate(operator.Request{Action: operator.IssueAPIKey, Tenant: s.tenant, Name: "desk", Scopes: []string{"manage", "widget"}}).Token
+	s.backend = s.issue("backend", "manage", "vend", "widget")
+	s.desk = s.issue("desk", "manage", "widget")
 	return s
+}
+
+// issue makes an API key and returns its token.
+func (s *shop) issue(name string, scopes ...string) string {
+	s.t.Helper()
+	return s.operate(operator.Request{Action: operator.IssueAPIKey, Tenant: s.tenant, Name: name, Scopes: scopes}).Token
 }
 
 func (s *shop) operate(r operator.Request) operator.Response {

@@ -48,5 +48,8 @@ export function ask(of) {
     });
     document.body.append(dialog);
     dialog.showModal();
+    // Whoever presses Enter without reading has undone nothing.
+    if (of.fields?.[0]) of.fields[0].focus();
+    else if (of.grave) leave?.focus();
   });
 }

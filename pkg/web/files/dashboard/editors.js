@@ -110,11 +110,11 @@ export function settings(values) {
  */
 function setting(now) {
   const f = {
-    field: text({ name: "", label: "Name", help: "What it is called in config and, in braces, in the check: lower case, such as region.", value: now?.field ?? "", required: true, code: true, max: 32 }),
+    field: text({ name: "", label: "Name of the setting", help: "What it is called in config and, in braces, in the check: lower case, such as region.", value: now?.field ?? "", required: true, code: true, max: 32 }),
     label: text({ name: "", label: "Label", help: "What users see.", value: now?.label ?? "", required: true, max: 60 }),
     description: text({ name: "", label: "What to enter", value: now?.description ?? "", required: true, max: 300 }),
     default: text({ name: "", label: "Default", help: "What holds when it is not given.", value: now?.default ?? "", code: true, max: 255 }),
-    example: text({ name: "", label: "Example", value: now?.example ?? "", code: true, max: 255 }),
+    example: text({ name: "", label: "Example", help: "Shown to whoever enters something of another form. Lists need none.", value: now?.example ?? "", code: true, max: 255 }),
     derive_from_key: text({ name: "", label: "Found in the key after the last", help: "When the key itself ends in the value: the text before it, such as a hyphen.", value: now?.derive_from_key?.after_last ?? "", code: true }),
   };
   const required = tick({ name: "", label: "Required", help: "There is no key without it.", checked: now?.required ?? false });
@@ -258,9 +258,9 @@ export function check(now) {
     in: choice({ name: "", label: "Where the key goes", value: place, options: Object.entries(placements).map(([value, { label }]) => ({ value, label })) }),
     name: text({ name: "", label: "Name of the header or parameter", value: now?.placement.name ?? placements.header.name, code: true, max: 64 }),
     template: text({ name: "", label: "Template of the key", help: "Holds {key} once. For user and password with a colon between. Where the key goes is fixed with the first check, too.", value: now?.placement.template ?? placements.header.template, required: true, code: true, max: 500 }),
-    valid: statuses("Statuses of a key that works", now?.valid, "200"),
-    limited: statuses("Statuses of a key that works, but may not ask this", now?.limited, ""),
-    invalid: statuses("Statuses of a bad or revoked key", now?.invalid, "401"),
+    valid: statuses("Statuses of a key that works", now ? now.valid : [200]),
+    limited: statuses("Statuses of a key that works, but may not ask this", now?.limited),
+    invalid: statuses("Statuses of a bad or revoked key", now ? now.invalid : [401]),
   };
   const headers = many({ legend: "Further headers", one: "header", values: Object.entries(now?.headers ?? {}), most: 10, make: header });
   const rules = many({
@@ -321,10 +321,9 @@ export function check(now) {
 /**
  * @param {string} label
  * @param {number[] | undefined} now
- * @param {string} usual
  */
-function statuses(label, now, usual) {
-  return text({ name: "", label, help: "Numbers, with commas between.", value: now?.join(", ") ?? usual, code: true });
+function statuses(label, now) {
+  return text({ name: "", label, help: "Numbers, with commas between.", value: now?.join(", ") ?? "", code: true });
 }
 
 /**

@@ -89,7 +89,7 @@ function writing(of) {
  */
 export function choice(of) {
   const options = of.options.map((o) => el("option", { value: o.value, selected: o.value === of.value }, o.label));
-  return around({ ...of, required: true }, el("select", {}, options));
+  return { ...around({ ...of, required: true }, el("select", {}, options)), missing: () => "" };
 }
 
 /**

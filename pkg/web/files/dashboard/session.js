@@ -41,12 +41,13 @@ export function forget() {
  * anything else can see it. From elsewhere no such link is followed: it could
  * sign people in to a tenant that is not theirs.
  *
+ * @param {{hash: string, hostname: string, pathname: string}} [address]
  * @returns {string} "" when there is none
  */
-export function keyInAddress() {
-  const found = /^#key=(.*)$/.exec(location.hash);
+export function keyInAddress(address = location) {
+  const found = /^#key=(.*)$/.exec(address.hash);
   if (!found) return "";
-  history.replaceState(null, "", location.pathname);
-  const here = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
+  history.replaceState(null, "", address.pathname);
+  const here = ["localhost", "127.0.0.1", "[::1]"].includes(address.hostname);
   return here ? (found[1] ?? "") : "";
 }

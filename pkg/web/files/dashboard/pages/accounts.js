@@ -1,7 +1,7 @@
 // Connected accounts, by exact filters and page by page.
 
 import { el, said } from "../dom.js";
-import { choice, form, text, tick } from "../forms.js";
+import { choice, form, text } from "../forms.js";
 import { to } from "../router.js";
 import { pager, table } from "../tables.js";
 import { badge, lastFour, state, verdict, when } from "../words.js";
@@ -23,7 +23,7 @@ export async function accounts(context) {
     integration: get("integration"),
     state: get("state"),
     user_id: get("user_id"),
-    organization_id: get("no_organization") ? "" : get("organization_id"),
+    organization_id: get("organization_id"),
     limit: perPage,
     before: get("before"),
     after: get("after"),
@@ -85,18 +85,17 @@ function filters(context) {
     user_id: text({ name: "user_id", label: "User id", value: get("user_id"), code: true }),
     organization_id: text({ name: "organization_id", label: "Organization id", value: get("organization_id"), code: true }),
   };
-  const without = tick({ name: "no_organization", label: "Without an organization", checked: get("no_organization") !== "" });
   return el(
     "search",
     { class: "filters" },
     form({
       fields: () => Object.values(fields),
-      content: [...Object.values(fields).map((f) => f.node), without.node],
+      content: Object.values(fields).map((f) => f.node),
       submit: "Filter",
       beside: [el("a", { href: to(["accounts"]) }, "Show all")],
       act: async () => {
         const query = Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, field.value().trim()]));
-        context.go(to(["accounts"], { ...query, no_organization: without.checked() ? "1" : "" }));
+        context.go(to(["accounts"], query));
       },
     }),
   );

@@ -1,0 +1,163 @@
+package dashboard_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func TestAccountsAreFoundByExactFiltersAndPageByPage(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	p := s.signedIn()
+	s.at(p, "accounts")
+	p.Says("No account is connected yet.")
+	s.connect("openai")
+	s.connect("linear")
+	for i := range 30 {
+		s.store("openai", fmt.Sprintf("user_%02d", i), "sk-canary-of-somebody")
+	}
+	s.store("linear", "auth0|anna@example.com", "lin_api_canary-of-anna", object{"organization_id": "org_1"})
+	p.Click("link", "See the integrations")
+	p.Click("link", "Accounts")
+	p.Find("link", "user_29")
+	p.Click("link", "Older")
+	p.Find("link", "user_00")
+	p.Gone("link", "user_29")
+	p.Click("link", "Newer")
+	p.Find("link", "user_29")
+
+	p.Fill("textbox", "Organization id (optional)", "org_1")
+	p.Click("button", "Filter")
+	p.Find("link", "auth0|anna@example.com")
+	p.Gone("link", "user_29")
+	p.Click("link", "Show all")
+	p.Find("link", "user_29")
+	p.Fill("textbox", "User id (optional)", "user_07")
+	p.Fill("textbox", "Provider's slug (optional)", "openai")
+	choose(t, p, "State", "Connected")
+	p.Click("button", "Filter")
+	p.Gone("link", "user_08")
+	p.Find("link", "user_07")
+	p.Fill("textbox", "User id (optional)", "user_0")
+	p.Click("button", "Filter")
+	p.Says("No account is like that.")
+	p.Fill("textbox", "User id (optional)", "no id")
+	p.Click("button", "Filter")
+	p.Says("This page cannot be shown")
+}
+
+func TestAnAccountTellsWhetherItsKeyWorksAndWhatToDoWhenNot(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	s.fake()
+	key := "fake-valid-" + s.tenant // the fakes are the same for all tests
+	id := s.store("fake-bearer", "user_1", key, object{"metadata": object{"plan": "pro"}})
+	s.vend("fake-bearer", "user_1")
+	p := s.signedIn()
+	s.at(p, "accounts/"+id)
+	p.Find("heading", "user_1 at fake-bearer")
+	p.Says("Nobody has looked at this key yet.")
+	p.Says("plan")
+	p.Says("ends in •••• " + key[len(key)-4:])
+	p.Click("button", "Check now")
+	p.Says("Looked at a moment ago: The key works.")
+	if focus := p.Focused().Name; focus != "Check now" {
+		t.Errorf("the focus is on %q", focus)
+	}
+	p.Find("image", "The last 1 look, oldest first: works.")
+	p.Says("somebody asked for it")
+
+	s.fakes.Revoke(key)
+	s.send("POST", "/keyvend/reports", object{"slug": "fake-bearer", "user_id": "user_1", "status": 401})
+	p.Wait("the account needs a new key", func() bool { return s.send("GET", "/keyvend/accounts/"+id, nil)["state"] != "connected" })
+	s.at(p, "accounts")
+	p.Says("Needs a new key")
+	p.Click("link", "user_1")
+	p.Says("This account needs a new key, and nothing is vended for it until then. The provider refuses this key.")
+	p.Says("a backend said that it was refused")
+	p.Wait("the read shows", func() bool {
+		s.at(p, "accounts")
+		p.Find("heading", "Accounts")
+		s.at(p, "accounts/"+id)
+		p.Find("heading", "user_1 at fake-bearer")
+		return strings.Contains(p.Text(), "1 time")
+	})
+	p.Says("backend api_key_")
+
+	s.at(p, "integrations/fake-bearer")
+	p.Find("image", "Health by the hour: 1 stopped working, 0 worked again, at most 1 in an hour.")
+	p.Find("image", "Vends by the hour: 1 vended, 0 refused, at most 1 in an hour.")
+	p.Says("Need a new key")
+
+	s.at(p, "accounts/"+id)
+	p.Click("button", "Disconnect")
+	p.Says("At the provider nothing happens")
+	p.Click("button", "Cancel")
+	p.Click("button", "Disconnect")
+	p.Press("Enter") // which leaves: Cancel has the focus
+	p.Gone("dialog", "")
+	p.Click("button", "Disconnect")
+	p.Click("button", "Disconnect")
+	p.Says("user_1 is disconnected from fake-bearer.")
+	p.Says("No account is like that.")
+	if strings.Contains(p.Text(), key) {
+		t.Error("the key is shown")
+	}
+}
+
+func TestOrganizationsSwitches(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	s.connect("openai")
+	s.connect("linear")
+	s.send("PUT", "/data-integrations/linear", object{"enabled": false})
+	p := s.signedIn()
+	s.at(p, "organizations")
+	p.Fill("textbox", "Organization id", "acme|1")
+	p.Press("Enter")
+	p.Find("heading", "Organization acme|1")
+	p.Says("Off for everyone")
+	p.Click("switch", "OpenAI for acme|1")
+	p.Says("OpenAI is not allowed any more for acme|1.")
+	for _, row := range s.send("GET", "/organizations/acme%7C1/data_integration_configurations", nil)["data"].([]any) {
+		if row.(object)["enabled"] != false {
+			t.Errorf("allowed: %v", row)
+		}
+	}
+	p.Click("switch", "OpenAI for acme|1")
+	p.Says("OpenAI is allowed for acme|1.")
+	p.Click("button", "Freeze organization acme|1")
+	p.Fill("textbox", "Reason", "they asked for it")
+	p.Click("button", "Freeze")
+	p.Says("they asked for it")
+	p.Click("button", "Unfreeze organization acme|1")
+	p.Says("Vending goes on.")
+	s.at(p, "organizations/a%2Fb")
+	p.Says("This page cannot be shown")
+}
+
+func TestEventsAppearByThemselves(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	s.connect("openai")
+	p := s.signedIn()
+	s.at(p, "events")
+	p.Says("Nothing has happened within the last 30 days.")
+	s.store("openai", "user_1", "sk-canary-of-user-1", object{"organization_id": "org_1"})
+	s.store("openai", "user_2", "sk-canary-of-user-2")
+	p.Find("link", "user_2")
+	p.Says("new event")
+	s.at(p, "events?organization_id=org_1&events=pipes.connected_account.connected")
+	p.Find("link", "user_1")
+	p.Gone("link", "user_2")
+	if p.Find("textbox", "Organization id (optional)").Value != "org_1" || p.Find("checkbox", "Connected").Is("checked") != "true" {
+		t.Error("the filter is not shown")
+	}
+	p.Click("checkbox", "Connected")
+	p.Click("checkbox", "Key replaced")
+	p.Click("button", "Filter")
+	p.Says("No event of the last 30 days is like that.")
+	s.store("openai", "user_1", "sk-canary-of-user-3", object{"organization_id": "org_1"})
+	p.Find("link", "user_1")
+}

@@ -1,0 +1,129 @@
+package dashboard_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"keyvend/infra/browsertest"
+)
+
+func TestAnIssuedAPIKeyIsShownOnce(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	p := s.signedIn()
+	s.at(p, "api-keys")
+	p.Says("go run ./infra/operator issue-api-key " + s.tenant + ` "backend" vend`)
+	if len(p.All("checkbox", "")) != 3 {
+		t.Error("other scopes than manage, read and widget can be chosen")
+	}
+	p.Click("button", "Issue")
+	p.Says("Name is missing.")
+	p.Fill("textbox", "Name", "reporting")
+	p.Click("button", "Issue")
+	p.Says("An API key needs at least one scope")
+	p.Click("checkbox", "Read: look, and change nothing.")
+	p.Click("button", "Issue")
+	p.Find("heading", "The new API key")
+	token := browsertest.Eval[string](p, `document.querySelector("dialog code").textContent`)
+	p.Press("Escape") // only who has stored it leaves
+	p.Click("button", "Copy the new API key")
+	p.Wait("it is copied, or selected for it", func() bool {
+		return strings.Contains(p.Text(), "Copied.") || browsertest.Eval[string](p, "String(getSelection())") == token
+	})
+	p.Click("button", "I have stored it")
+	p.Says("reporting is issued.")
+	if left := browsertest.Eval[string](p, "document.documentElement.outerHTML + JSON.stringify({...sessionStorage})"); !strings.HasPrefix(token, "sk_kv_") || strings.Contains(left, token) {
+		t.Errorf("the page still holds the token %.8s…", token)
+	}
+	s.desk = token
+	s.at(p, "settings")
+	p.Find("heading", "Settings")
+	s.at(p, "api-keys")
+	p.Click("button", "Revoke reporting")
+	p.Click("button", "Revoke")
+	p.Says("reporting is revoked.")
+	p.Says("Revoked")
+	p.Gone("button", "Revoke reporting")
+}
+
+func TestOriginsAreSavedOrRefusedWithTheServersSentence(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	p := s.signedIn()
+	s.at(p, "settings")
+	p.Says("No page may show the widget yet.")
+	p.Fill("textbox", "Origins, one in a line (optional)", "https://app.example.com/")
+	p.Click("button", "Save origins")
+	p.Says("is not an origin like https://app.example.com")
+	p.Fill("textbox", "Origins, one in a line (optional)", "https://app.example.com\n\n  https://admin.example.com ")
+	p.Click("button", "Save origins")
+	p.Says("The origins are saved.")
+	if got := fmt.Sprint(s.send("GET", "/keyvend/settings", nil)["allowed_origins"]); got != "[https://app.example.com https://admin.example.com]" {
+		t.Errorf("saved as %s", got)
+	}
+}
+
+func TestEveryoneIsSignedOut(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	p, other := s.signedIn(), s.signedIn()
+	s.at(p, "settings")
+	p.Click("button", "Sign everyone out")
+	p.Find("heading", "Sign everyone out?")
+	p.Click("button", "Sign everyone out")
+	p.Find("heading", "Sign in to keyvend")
+	other.Click("link", "Settings")
+	other.Find("heading", "Sign in again")
+	other.Press("Escape")
+	other.Find("heading", "Sign in to keyvend")
+	if text := other.Text(); strings.Contains(text, s.tenant) {
+		t.Error("what was on the page is there still")
+	}
+}
+
+func TestAFrozenTenantIsToldOnEveryPage(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	p := s.signedIn()
+	s.at(p, "settings")
+	p.Click("button", "Freeze the whole tenant")
+	p.Fill("textbox", "Reason", "an incident")
+	p.Click("button", "Freeze")
+	p.Says("Nothing is vended: this tenant is frozen")
+	p.Click("link", "Accounts")
+	p.Find("heading", "Accounts")
+	p.Says("Nothing is vended: this tenant is frozen")
+	p.Visit(s.url + page)
+	p.Says("an incident")
+	s.at(p, "settings")
+	p.Click("button", "Unfreeze the whole tenant")
+	p.Says("the whole tenant is not frozen any more.")
+	if strings.Contains(p.Text(), "Nothing is vended") {
+		t.Error("the page says that it is frozen still")
+	}
+}
+
+func TestWhatIsNotThereIsSaidInTheServersSentenceWithItsRequest(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	p := s.signedIn()
+	for place, sentence := range map[string]string{
+		"nowhere":                                "There is no page of this address.",
+		"constructor":                            "There is no page of this address.",
+		"accounts/a/b":                           "There is no page of this address.",
+		"accounts/data_installation_00000000000": "There is no connected account of this id.",
+		"integrations/unknown":                   "This page cannot be shown",
+		"connect/unknown":                        "The catalog has no such provider.",
+		"integrations/..":                        "There is nothing of this name.",
+		"accounts?user_id=a%20b":                 "This page cannot be shown",
+		"events?from=yesterday":                  "range_start is a date or time like",
+		"accounts/%E0%A4%A":                      "There is no connected account of this id.",
+	} {
+		s.at(p, place)
+		p.Says(sentence)
+		if strings.HasPrefix(sentence, "There is no connected") && !strings.Contains(p.Text(), "Request req_") {
+			t.Errorf("%s does not tell the request: %s", place, p.Text())
+		}
+	}
+}
