@@ -300,6 +300,12 @@ request vend "$authorized" --arg token "$token"
 expect "vends that key" '.statusCode == 200 and (.body | fromjson | .active and .credential.value == $secret)' \
 	--arg secret "$secret"
 
+request keys "$authorized"' | .requestContext.http.method = "POST" | .rawPath = "/widgets/token"' --arg token "$token"
+expect "mints a widget token" '.statusCode == 201'
+widget=$(jq -r '.body | fromjson | .token' "$answer")
+request widget '.headers.authorization = "Bearer " + $token | .headers["sec-fetch-site"] = "same-origin"' --arg token "$widget"
+expect "shows the user his key" '.statusCode == 200 and (.body | fromjson | .data[0].installation.api_key_last_4 == "0001")'
+
 # The lines in the payload are made to be of this tenant, account and moment.
 jq -r .awslogs.data events/ledger.json | base64 -d | gunzip |
 	jq -c '.logEvents[].message |= (fromjson | .at = (now | todate) | .tenant = $tenant | if .account_id then .account_id = $account else . end | tojson)' \
