@@ -50,6 +50,8 @@ func Reachable(now time.Time) time.Time { return now.Add(-Slack / 2) }
 // slot that was reserved. Its JSON form is the stored one.
 type Pace struct {
 	Next time.Time `json:"next"` // no slot from here on is taken
+	// From is when the last reservation began, by the clock of whoever made it.
+	From time.Time `json:"from,omitzero"`
 	// By is of the last reservation alone: of two that take the same slots at once,
 	// a table would hold the second for a repeat of the first.
 	By string `json:"by,omitempty"`
@@ -57,9 +59,17 @@ type Pace struct {
 	Revision int64 `json:"-"`
 }
 
+// astray is how far one reservation may begin behind the one before it: a provider
+// that has trouble is left alone for an hour at most.
+const astray = 2 * time.Hour
+
 // Reserve takes the lane's next n slots, none before from and none after until:
 // there may be fewer of them.
 func (p *Pace) Reserve(l Lane, perMinute, n int, from, until time.Time) []time.Time {
+	if p.From.After(from.Add(astray)) {
+		p.Next = time.Time{} // what was taken by a clock that was ahead is nobody's
+	}
+	p.From = from
 	if p.Next.After(from) {
 		from = p.Next
 	}

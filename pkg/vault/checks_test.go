@@ -419,6 +419,34 @@ func TestF31_ACheckThatNeverComesToAFindingIsSetAside(t *testing.T) {
 	}
 }
 
+// A clock that was a day ahead, and is right again, or that jumps a day ahead.
+func TestF21_ChecksGoOnAfterTheClockJumped(t *testing.T) {
+	for name, jump := range map[string]time.Duration{"back": -24 * time.Hour, "ahead": 24 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			c := newClinic(t)
+			c.define(`{"verify_on_save":"warn"}`)
+			for i := range 30 {
+				c.connect(fmt.Sprint("user", i))
+			}
+			c.rounds(2)
+			c.Clock.Pass(jump)
+			asked := c.asking()
+			late := c.connect("late")
+			c.rounds(5)
+			if a := c.account(late); a.Text("health.verdict") != "valid" {
+				t.Errorf("a key that was stored after the jump: %s", a.Body)
+			}
+			c.define(`{"verify_on_save":"off"}`)
+			unverified := c.connect("unverified")
+			c.rounds(5)
+			c.expect(unverified, "connected", "valid", "works")
+			if most := asked.most(acmeHost); most > 60 {
+				t.Errorf("a provider that takes 60 questions a minute was asked %d times in one", most)
+			}
+		})
+	}
+}
+
 func TestManyReportsOfOneKeyAreOneLook(t *testing.T) {
 	c := newClinic(t)
 	c.connect("anna")
