@@ -220,7 +220,7 @@ func TestF47_ARefusedWidgetTokenIsOneConstantAnswerAndNothingIsDone(t *testing.T
 		"expired":           func(_ *testing.T, a widgeted) string { a.Clock.Pass(time.Hour); return a.anna },
 		"F21 a day passed":  func(_ *testing.T, a widgeted) string { a.Clock.Pass(24 * time.Hour); return a.anna },
 		"F21 the clock set": func(_ *testing.T, a widgeted) string { a.Clock.Pass(-24 * time.Hour); return a.anna },
-		"tampered": func(t *testing.T, a widgeted) string {
+		"tampered": func(_ *testing.T, a widgeted) string {
 			bobs := strings.Split(a.WidgetToken(a.token, "bob", ""), ".")
 			annas := strings.Split(a.anna, ".")
 			return annas[0] + "." + annas[1] + "." + bobs[2]
@@ -265,7 +265,7 @@ func TestF47_ARefusedWidgetTokenIsOneConstantAnswerAndNothingIsDone(t *testing.T
 			a.Must(204, a.token, "DELETE", "/keyvend/api_keys/"+keyIDOf(minter), "")
 			return token
 		},
-		"its API key expired": func(t *testing.T, a widgeted) string {
+		"its API key expired": func(_ *testing.T, a widgeted) string {
 			ends := a.Clock.Now().Add(10 * time.Minute)
 			minter := a.Must(201, a.Key(a.tenant, "manage"), "POST", "/keyvend/api_keys", `{"name":"short","scopes":["widget"],"expires_at":"`+ends.Format(time.RFC3339)+`"}`).Text("token")
 			token := a.WidgetToken(minter, "anna", "")
