@@ -1,12 +1,15 @@
 package e2e
 
 import (
+	"fmt"
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"keyvend/infra/fakeprovider"
 	"keyvend/pkg/operator"
 )
 
@@ -15,6 +18,8 @@ func browserTokens() []guarantee {
 	return []guarantee{
 		{"a_widget_token_is_for_its_user's_own_accounts", widgetFlow},
 		{"a_dashboard_session_stands_for_its_API_key_until_it_is_ended", dashboardSession},
+		{"an_event_names_who_did_it_and_where", actors},
+		{"an_offboarded_user's_or_organization's_widget_tokens_end_at_once", offboardedVisitors},
 		{"F47_refused_widget_tokens_get_one_answer_and_nothing_is_done", refusedTokens},
 		{"F49_only_listed_origins_get_an_answer", foreignOrigins},
 		{"F60_no_chain_that_begins_in_a_browser_ends_with_a_secret", browserChains},
@@ -132,6 +137,68 @@ func dashboardSession(t *testing.T, k *target) {
 	k.must(t, operator.Request{Action: operator.RevokeAPIKey, Tenant: shop.tenant, APIKey: issued.APIKey.ID})
 	next.do("GET", "/data-integrations", nil).is(401)
 	shop.vends("openai", m{"user_id": "ada"}, secret)
+}
+
+// actors changes an account in each way that there is.
+func actors(t *testing.T, k *target) {
+	shop := k.newShop(t)
+	fake := fakeprovider.Bearer()
+	shop.enlist(fake)
+	shop.do("PATCH", "/keyvend/integrations/"+fake.Slug(), m{"verify_on_save": "require"}).is(200)
+	minter := k.issue(t, shop.tenant, "manage")
+	manager := client{t: t, target: k, key: minter.Token}
+	session := client{t: t, target: k, key: manager.do("POST", "/keyvend/sessions", nil).is(201).text("token")}
+	ada := shop.visit("ada", nil)
+	key := "/_widgets/DataIntegrations/" + fake.Slug() + "/api-key"
+
+	manager.do("PUT", "/data-integrations/"+fake.Slug()+"/api-key", m{"user_id": "ada", "secret": fakeKey("valid")}).is(200)
+	session.do("PUT", connected("ada", fake.Slug(), ""), m{"state": "needs_reauthorization"}).is(200)
+	ada.ask("PUT", key, m{"secret": fakeKey("valid")}).is(200)
+	ada.ask("PUT", key, m{"secret": fakeKey("revoked")}).is(422, "key_refused")
+
+	got := map[string]string{}
+	for _, e := range shop.told("", 4) {
+		actor := e["context"].(map[string]any)["actor"].(map[string]any)
+		got[strings.TrimPrefix(e["event"].(string), eventPrefix)] = fmt.Sprint(actor["source"], " ", actor["id"])
+	}
+	if want := map[string]string{
+		"connected":              "api " + minter.APIKey.ID,
+		"reauthorization_needed": "dashboard " + minter.APIKey.ID,
+		"rotated":                "api ada",
+		"connection_failed":      "api ada",
+	}; !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// offboardedVisitors offboards one of two who look at the product's page.
+func offboardedVisitors(t *testing.T, k *target) {
+	shop := k.newShop(t)
+	shop.register("openai")
+	inOrganization := m{"organization_id": "org"}
+	ada, adaInOrg, bobInOrg, bob := shop.visit("ada", nil), shop.visit("ada", inOrganization), shop.visit("bob", inOrganization), shop.visit("bob", nil)
+	for _, v := range []visitor{ada, adaInOrg, bobInOrg, bob} {
+		v.ask("PUT", ownKey, m{"secret": newSecret()}).is(200)
+	}
+	refused := func(v visitor) {
+		t.Helper()
+		v.ask("GET", mine, nil).is(403, "invalid_widget_token")
+		v.ask("PUT", ownKey, m{"secret": newSecret()}).is(403, "invalid_widget_token")
+	}
+	shop.do("DELETE", "/keyvend/users/ada", nil).is(202)
+	refused(ada)
+	refused(adaInOrg)
+	bobInOrg.ask("GET", mine, nil).is(200)
+	shop.do("DELETE", "/keyvend/organizations/org", nil).is(202)
+	refused(bobInOrg)
+	bob.ask("GET", mine, nil).is(200)
+	// Who comes back gets a token that holds at once, and finds nothing of before.
+	for _, v := range []visitor{shop.visit("ada", nil), shop.visit("ada", inOrganization), shop.visit("bob", inOrganization)} {
+		if row := v.ask("GET", mine, nil).is(200).row("openai"); row["installation"] != nil {
+			t.Errorf("%v", row)
+		}
+		v.ask("PUT", ownKey, m{"secret": newSecret()}).is(200)
+	}
 }
 
 func refusedTokens(t *testing.T, k *target) {

@@ -276,7 +276,7 @@ func keyPolicy(t *testing.T) []iam.Statement {
 }
 
 // letters are all first letters of partition keys that there are or will be.
-const letters = "TFPKIUOJCERLSV"
+const letters = "TFPKIUOJCDERLSV"
 
 // cells is the table of functions: first letters of what each may do.
 var cells = map[string]struct {
@@ -286,9 +286,9 @@ var cells = map[string]struct {
 	unwrap, wrap             string // purposes
 }{
 	"providers": {read: "TFKIOUELV", query: "TFKIOUELV", put: "FIJOURV", check: "FIJOURV", remove: "I", unwrap: "ingest"},
-	"keys":      {read: "TFPKIOUCLV", query: "TFKIOUCLV", put: "FJKOURV", check: "FJKOURV", remove: "OU", list: "KU", ids: "KU", unwrap: "ingest session"},
+	"keys":      {read: "TFPKIOUCDLV", query: "TFKIOUCDLV", put: "DFJKOURV", check: "DFJKOURV", remove: "OU", list: "KU", ids: "KU", unwrap: "ingest session"},
 	"vend":      {read: "TFKIOUPC", unwrap: "seal"},
-	"widget":    {read: "TFKIOUCLV", query: "TFKIOUCLV", put: "OURV", check: "OURV", remove: "U", unwrap: "ingest"},
+	"widget":    {read: "TFKIOUCDLV", query: "TFKIOUCDLV", put: "OURV", check: "OURV", remove: "U", unwrap: "ingest"},
 	"sweep":     {read: "JUCIS", query: "JUCIS", put: "JCS", check: "JC", remove: "JUC", list: "U", ids: "U", due: "C"},
 	"health":    {read: "TFPIOUCS", put: "UCRS", remove: "C", unwrap: "seal"},
 	"outbox":    {read: "ECI", put: "EC", remove: "C"},

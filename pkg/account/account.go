@@ -46,6 +46,17 @@ type StateReason string
 // back when the provider takes the key again.
 const Refused StateReason = "refused"
 
+// Place is where somebody acts. Rows from before there were others have none,
+// which is the API.
+type Place string
+
+// The places where accounts are changed.
+const (
+	InAPI       Place = ""          // by an API key
+	InDashboard Place = "dashboard" // by an API key's session
+	InWidget    Place = "widget"    // by their user himself
+)
+
 // Slot names a place for a secret in an account. Staged and previous ones come
 // later.
 type Slot string
@@ -68,7 +79,8 @@ type Account struct {
 	Metadata      map[string]string      `json:"metadata,omitempty"`
 	CreatedAt     time.Time              `json:"created_at"`
 	UpdatedAt     time.Time              `json:"updated_at"`
-	ChangedBy     string                 `json:"changed_by,omitempty"` // the API key that changed it last
+	ChangedBy     string                 `json:"changed_by,omitempty"` // who changed it last: an API key or, in the widget, the user; "": keyvend itself
+	ChangedIn     Place                  `json:"changed_in,omitempty"` // where that was
 	Requests      idempotency.Memory     `json:"requests,omitempty"`
 
 	Revision int64 `json:"-"`

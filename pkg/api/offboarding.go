@@ -34,6 +34,6 @@ func (h leavers) organization(ctx context.Context, v *vault.Visit, _ *organizati
 type userPath struct{}
 
 func (*userPath) decode(r *request) (target vault.Target, err error) {
-	target.User = r.values["user_id"]
+	target.User, target.WithDeparture = r.values["user_id"], true
 	return target, ident.CheckUser(target.User)
 }

@@ -220,7 +220,9 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 			w.Header().Set("WWW-Authenticate", "Bearer")
 		}
 		s.refused.add(r.Context())
-		s.sources.drain(r.RemoteAddr)
+		if !errors.Is(err, vault.ErrEnded) { // many may share an address, and their tokens end alike
+			s.sources.drain(r.RemoteAddr)
+		}
 	case fault.TooMany:
 		w.Header().Set("Retry-After", retryAfter(public))
 		if public.Code == rateLimited {

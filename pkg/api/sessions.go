@@ -69,18 +69,18 @@ func (in *widgetTokenBody) decode(r *request) (target vault.Target, err error) {
 	if err := r.body(in); err != nil {
 		return target, err
 	}
-	var whose vault.Target
-	if err := owner(&whose, in.UserID, in.OrganizationID); err != nil {
+	if err := owner(&target, in.UserID, in.OrganizationID); err != nil {
 		return target, err
 	}
-	in.holder = vault.Holder{User: whose.User, Organization: whose.Organization}
+	target.WithDeparture = true
+	in.holder = vault.Holder{User: target.User, Organization: target.Organization}
 	for _, scope := range in.Scopes {
 		if session.Permission(scope) != session.ManagePipes {
 			return target, invalid("scopes", "unknown_value", "The only scope of widget tokens is widgets:pipes:manage. Without scopes a token is for its user's own accounts.")
 		}
 		in.holder.Permissions = []session.Permission{session.ManagePipes}
 	}
-	if len(in.Scopes) > 0 && whose.Organization == "" {
+	if len(in.Scopes) > 0 && target.Organization == "" {
 		return target, invalid("organization_id", "required", "organization_id is required with scopes: they are about what an organization's people may connect.")
 	}
 	return target, nil

@@ -155,22 +155,28 @@ type Context struct {
 	Actor Actor `json:"actor"`
 }
 
-// Actor is who caused an event: an API key, or keyvend itself.
+// Actor is who caused an event: an API key, the user himself in the widget, or
+// keyvend itself.
 type Actor struct {
 	ID     string  `json:"id"`
-	Source string  `json:"source"` // "api" or "system"
+	Source string  `json:"source"` // "api", "dashboard" or "system": the contract has no word for a widget, which calls the API
 	Name   *string `json:"name"`
 }
 
 // System is keyvend itself as the actor.
 func System() Actor { return Actor{ID: "keyvend", Source: "system"} }
 
-// ByAPIKey is the API key of that id as the actor; "" is keyvend itself.
-func ByAPIKey(id string) Actor {
-	if id == "" {
+// By is who acts in a place as the actor: an API key, or in the widget a user; ""
+// is keyvend itself.
+func By(id string, in account.Place) Actor {
+	switch {
+	case id == "":
 		return System()
+	case in == account.InDashboard:
+		return Actor{ID: id, Source: "dashboard"}
+	default:
+		return Actor{ID: id, Source: "api"}
 	}
-	return Actor{ID: id, Source: "api"}
 }
 
 // Of derives the events of one change of an account's row: before and after it,
@@ -187,7 +193,7 @@ func Of(before, after *account.Account, committed time.Time) []Event {
 		return events
 	}
 	if name := transition(before, after); name != "" {
-		events = append(events, about(name, after, after.UpdatedAt, after.Revision, ByAPIKey(after.ChangedBy), reason(name, after)))
+		events = append(events, about(name, after, after.UpdatedAt, after.Revision, By(after.ChangedBy, after.ChangedIn), reason(name, after)))
 	}
 	return events
 }

@@ -172,6 +172,23 @@ func TestAnEventsIDTellsItsTimeAndFloorsBoundIt(t *testing.T) {
 	}
 }
 
+func TestAnEventNamesWhoDidItAsTheContractHasIt(t *testing.T) {
+	for want, c := range map[string]struct {
+		by string
+		in account.Place
+	}{
+		`{"id":"api_key_1","source":"api","name":null}`:       {"api_key_1", account.InAPI},
+		`{"id":"api_key_1","source":"dashboard","name":null}`: {"api_key_1", account.InDashboard},
+		`{"id":"anna","source":"api","name":null}`:            {"anna", account.InWidget},
+		`{"id":"keyvend","source":"system","name":null}`:      {"", account.InAPI},
+	} {
+		told := event.Of(nil, changed(stored(), 0, func(a *account.Account) { a.ChangedBy, a.ChangedIn = c.by, c.in }), at(5))
+		if got, err := json.Marshal(told[0].Context.Actor); err != nil || string(got) != want {
+			t.Errorf("%+v: %s %v, want %s", c, got, err, want)
+		}
+	}
+}
+
 // examples is one event of each name.
 func examples() map[event.Name]event.Event {
 	first := stored()
@@ -189,7 +206,7 @@ func examples() map[event.Name]event.Event {
 		event.ConnectionFailed: event.Fail(event.Failure{
 			DataIntegrationID: first.IntegrationID, ProviderSlug: "openai", UserID: "auth0|7", OrganizationID: &org,
 			ErrorCode: "key_refused", ErrorReason: &reason,
-		}, at(30), event.ByAPIKey("api_key_01KJMBRG2V0000000000000005")),
+		}, at(30), event.By("api_key_01KJMBRG2V0000000000000005", account.InAPI)),
 	}
 }
 

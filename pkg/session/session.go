@@ -204,13 +204,13 @@ func (t Token) Claims() Claims { return t.claims }
 // Genuine reports whether the claimed tenant has signed the token.
 func (t Token) Genuine(v Verifier) bool { return v.Signed(t.kind, t.signed, t.signature.Reveal()) }
 
-// Lives reports whether a genuine token holds at that time, as far as the tenant
-// and its settings say. One from the future does not: a clock that was set back
-// must not make tokens live longer.
-func (c Claims) Lives(now time.Time, t *tenant.Tenant, s tenant.Settings) bool {
+// Lives reports whether a genuine token holds at that time, when those of its kind
+// that began before since were ended. One from the future does not: a clock that
+// was set back must not make tokens live longer.
+func (c Claims) Lives(now time.Time, t *tenant.Tenant, since time.Time) bool {
 	return now.Before(c.ExpiresAt) && !now.Add(ahead).Before(c.IssuedAt) &&
 		c.ExpiresAt.Sub(c.IssuedAt) <= Longest &&
-		c.Epoch == t.Epoch && !c.IssuedAt.Before(s.SessionsNotBefore)
+		c.Epoch == t.Epoch && !c.IssuedAt.Before(since)
 }
 
 func encode(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }

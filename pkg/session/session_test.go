@@ -188,29 +188,32 @@ func TestF47_EveryChangedCharacterIsNoGenuineToken(t *testing.T) {
 func TestATokenHoldsForItsHourItsTenantsEpochAndUntilItIsEnded(t *testing.T) {
 	for name, c := range map[string]struct {
 		at     time.Duration // after it was issued
-		change func(*session.Claims, *tenant.Tenant, *tenant.Settings)
+		change func(*session.Claims, *tenant.Tenant)
+		since  time.Duration // when those from before were ended, after it was issued; 0: never
 		lives  bool
 	}{
-		"at once":                          {0, nil, true},
-		"in its last second":               {time.Hour - time.Second, nil, true},
-		"after an hour":                    {time.Hour, nil, false},
-		"F21 a day later":                  {24 * time.Hour, nil, false},
-		"F21 with the clock set back":      {-24 * time.Hour, nil, false},
-		"minted by a clock a little ahead": {-4 * time.Second, nil, true},
-		"longer than an hour":              {0, func(c *session.Claims, _ *tenant.Tenant, _ *tenant.Settings) { c.ExpiresAt = now.Add(2 * time.Hour) }, false},
-		"another epoch":                    {0, func(_ *session.Claims, t *tenant.Tenant, _ *tenant.Settings) { t.Epoch++ }, false},
-		"an epoch to come":                 {0, func(_ *session.Claims, t *tenant.Tenant, _ *tenant.Settings) { t.Epoch-- }, false},
-		"ended before":                     {0, func(_ *session.Claims, _ *tenant.Tenant, s *tenant.Settings) { s.SessionsNotBefore = now }, true},
-		"ended since": {0, func(_ *session.Claims, _ *tenant.Tenant, s *tenant.Settings) {
-			s.SessionsNotBefore = now.Add(time.Millisecond)
-		}, false},
+		"at once":                          {0, nil, 0, true},
+		"in its last second":               {time.Hour - time.Second, nil, 0, true},
+		"after an hour":                    {time.Hour, nil, 0, false},
+		"F21 a day later":                  {24 * time.Hour, nil, 0, false},
+		"F21 with the clock set back":      {-24 * time.Hour, nil, 0, false},
+		"minted by a clock a little ahead": {-4 * time.Second, nil, 0, true},
+		"longer than an hour":              {0, func(c *session.Claims, _ *tenant.Tenant) { c.ExpiresAt = now.Add(2 * time.Hour) }, 0, false},
+		"another epoch":                    {0, func(_ *session.Claims, t *tenant.Tenant) { t.Epoch++ }, 0, false},
+		"an epoch to come":                 {0, func(_ *session.Claims, t *tenant.Tenant) { t.Epoch-- }, 0, false},
+		"others ended before":              {0, nil, -time.Millisecond, true},
+		"ended since":                      {0, nil, time.Millisecond, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			stated, of, settings := claims(), &tenant.Tenant{Epoch: 3}, &tenant.Settings{}
+			stated, of := claims(), &tenant.Tenant{Epoch: 3}
 			if c.change != nil {
-				c.change(&stated, of, settings)
+				c.change(&stated, of)
 			}
-			if got := stated.Lives(now.Add(c.at), of, *settings); got != c.lives {
+			var since time.Time
+			if c.since != 0 {
+				since = stated.IssuedAt.Add(c.since)
+			}
+			if got := stated.Lives(now.Add(c.at), of, since); got != c.lives {
 				t.Errorf("it lives: %v", got)
 			}
 		})
@@ -245,7 +248,7 @@ func FuzzWidgetToken(f *testing.F) {
 		if !ok {
 			return
 		}
-		_ = token.Claims().Lives(now, &tenant.Tenant{}, tenant.Settings{})
+		_ = token.Claims().Lives(now, &tenant.Tenant{}, time.Time{})
 		if token.Genuine(acme) && text != good {
 			t.Fatalf("forged: %q", text)
 		}

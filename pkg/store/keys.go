@@ -28,6 +28,7 @@ import (
 //	every request: the API key                   K#<tenant>#<key id>     APIKEY
 //	one integration; all of a tenant             I#<tenant>              INTEGRATION#<slug>
 //	one account; all of a user                   U#<tenant>#<user>       ACCOUNT#<slug>#<org, or nothing>
+//	a widget's user: when he was offboarded      D#<tenant>#<user>       USER
 //	an organization's freeze                     O#<tenant>#<org>        ORG
 //	an organization's switch of an integration   O#<tenant>#<org>        INTEGRATION#<slug>
 //	the sweep: removal jobs                      J#<shard>               <job id>
@@ -165,6 +166,10 @@ func checkIndex(c *health.Check) map[string]table.Key {
 func providerPK(provider string) string { return "S#PROVIDER#" + escape(provider) }
 
 func verifiedPK(tenant string) string { return "V#" + tenant }
+
+func departureKey(tenant, user string) table.Key {
+	return table.Key{PK: "D#" + tenant + "#" + escape(user), SK: "USER"}
+}
 
 func organizationKey(tenant, org string) table.Key {
 	return table.Key{PK: "O#" + tenant + "#" + escape(org), SK: "ORG"}

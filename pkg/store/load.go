@@ -35,6 +35,9 @@ func targetKeys(t vault.Target) []table.Key {
 	if t.WithCheck {
 		keys = append(keys, checkKey(t.Tenant, t.Slug, account.User(t.User, t.Organization)))
 	}
+	if t.WithDeparture {
+		keys = append(keys, departureKey(t.Tenant, t.User))
+	}
 	if t.Organization != "" {
 		keys = append(keys, organizationKey(t.Tenant, t.Organization))
 	}
@@ -57,6 +60,7 @@ func view(items map[table.Key]table.Item, t vault.Target) (v vault.View, err err
 	owner := account.User(t.User, t.Organization)
 	var settings *tenant.Settings
 	var organization *tenant.Organization
+	var departure *tenant.Departure
 	v.Damaged = errors.Join(
 		into(&v.Integration, items, integrationKey(t.Tenant, t.Slug), asIntegration(t.Tenant)),
 		into(&v.Account, items, accountKey(t.Tenant, t.Slug, owner), asAccount),
@@ -64,8 +68,9 @@ func view(items map[table.Key]table.Item, t vault.Target) (v vault.View, err err
 		into(&v.Override, items, overrideKey(t.Tenant, t.Organization, t.Slug), asOverride),
 		into(&settings, items, settingsKey(t.Tenant), asSettings),
 		into(&organization, items, organizationKey(t.Tenant, t.Organization), asOrganization),
+		into(&departure, items, departureKey(t.Tenant, t.User), asDeparture),
 	)
-	v.Settings, v.Organization = orZero(settings), orZero(organization)
+	v.Settings, v.Organization, v.Departure = orZero(settings), orZero(organization), orZero(departure)
 	return v, nil
 }
 
@@ -75,7 +80,7 @@ func into[T any](row **T, items map[table.Key]table.Item, key table.Key, finish 
 	return err
 }
 
-func orZero[T tenant.Settings | tenant.Organization](row *T) (zero T) {
+func orZero[T tenant.Settings | tenant.Organization | tenant.Departure](row *T) (zero T) {
 	if row == nil {
 		return zero
 	}

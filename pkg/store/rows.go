@@ -26,6 +26,8 @@ func asSettings(s *tenant.Settings, item table.Item) { s.Revision = item.Revisio
 
 func asOrganization(o *tenant.Organization, item table.Item) { o.Revision = item.Revision }
 
+func asDeparture(d *tenant.Departure, item table.Item) { d.Revision = item.Revision }
+
 func asAPIKey(tenant, id string) func(*apikey.Key, table.Item) {
 	return func(k *apikey.Key, item table.Item) {
 		k.Tenant, k.ID, k.Revision = tenant, id, item.Revision

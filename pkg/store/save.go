@@ -7,12 +7,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"keyvend/pkg/account"
 	"keyvend/pkg/apikey"
 	"keyvend/pkg/integration"
 	"keyvend/pkg/removal"
 	"keyvend/pkg/seal"
+	"keyvend/pkg/session"
 	"keyvend/pkg/table"
 	"keyvend/pkg/tenant"
 )
@@ -140,19 +142,37 @@ func (s *Store) SaveRemoval(ctx context.Context, job *removal.Job) error {
 	return s.save(ctx, jobKey(job.ID), job, &job.Revision, nil)
 }
 
+// OffboardUser implements vault.OffboardingStore.
+func (s *Store) OffboardUser(ctx context.Context, row *tenant.Departure, job *removal.Job) error {
+	expires := row.OffboardedAt.Add(session.Longest + remembered)
+	return s.offboard(ctx, departureKey(job.Tenant, job.User), row, &row.Revision, expires, job)
+}
+
+// remembered is how much longer than any token lives it is kept that a user was
+// offboarded, so that clocks may differ.
+const remembered = time.Hour
+
 // OffboardOrganization implements vault.OffboardingStore.
-func (s *Store) OffboardOrganization(ctx context.Context, org string, row *tenant.Organization, job *removal.Job) error {
-	before := row.Revision
-	putRow, err := s.put(organizationKey(job.Tenant, org), row, &row.Revision, nil)
+func (s *Store) OffboardOrganization(ctx context.Context, row *tenant.Organization, job *removal.Job) error {
+	return s.offboard(ctx, organizationKey(job.Tenant, job.Organization), row, &row.Revision, time.Time{}, job)
+}
+
+// offboard writes that somebody left, and the job that takes away what was his.
+func (s *Store) offboard(ctx context.Context, key table.Key, row any, rev *int64, expires time.Time, job *removal.Job) error {
+	before := *rev
+	putRow, err := s.put(key, row, rev, nil)
 	if err != nil {
 		return err
+	}
+	if !expires.IsZero() {
+		putRow.Item.ExpiresAt = expires.UTC().Truncate(time.Second)
 	}
 	putJob, err := s.put(jobKey(job.ID), job, &job.Revision, nil)
 	if err == nil {
 		err = s.write(ctx, putRow, putJob)
 	}
 	if err != nil {
-		row.Revision, job.Revision = before, 0
+		*rev, job.Revision = before, 0
 	}
 	return err
 }

@@ -53,6 +53,14 @@ type Organization struct {
 // was offboarded.
 func (o Organization) Left(created time.Time) bool { return created.Before(o.OffboardedAt) }
 
+// Departure is what is kept of a user who was offboarded, for as long as a token
+// from before could live. The zero value holds for one who was not.
+type Departure struct {
+	OffboardedAt time.Time `json:"offboarded_at"`
+
+	Revision int64 `json:"-"`
+}
+
 // Freeze stops vending, and nothing else, from the next request on.
 type Freeze struct {
 	Reason string    `json:"reason"`

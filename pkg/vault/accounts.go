@@ -195,7 +195,8 @@ func successor(v *Visit, in *integration.Integration, living *account.Account, n
 	if v.Account != nil {
 		next.Revision = v.Account.Revision
 	}
-	next.State, next.StateReason, next.UpdatedAt, next.ChangedBy = account.Connected, "", now, v.Target.APIKey
+	next.State, next.StateReason, next.UpdatedAt = account.Connected, "", now
+	next.ChangedBy, next.ChangedIn = v.actor()
 	return next
 }
 
@@ -301,7 +302,8 @@ func (a *Accounts) SetState(ctx context.Context, v *Visit, state account.State) 
 			return nil
 		}
 		next := *found
-		next.State, next.StateReason, next.UpdatedAt, next.ChangedBy = state, "", a.Clock.Now(), v.Target.APIKey
+		next.State, next.StateReason, next.UpdatedAt = state, "", a.Clock.Now()
+		next.ChangedBy, next.ChangedIn = v.actor()
 		saved = &next
 		return a.Store.SaveAccount(ctx, saved)
 	})

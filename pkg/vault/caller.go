@@ -69,7 +69,7 @@ func (c byToken) proves(v *Visit, _ apikey.Scope, now time.Time) bool {
 		Scopes:    slices.DeleteFunc(slices.Clone(claims.Scopes), func(s apikey.Scope) bool { return s == apikey.Vend }),
 		ExpiresAt: claims.KeyExpiresAt,
 	}
-	return c.genuine(v.Ingest) && claims.Lives(now, v.View.Tenant, v.Settings) && row != nil && row.Usable(now)
+	return c.genuine(v.Ingest) && claims.Lives(now, v.View.Tenant, v.endedUntil(c.kind)) && row != nil && row.Usable(now)
 }
 
 // Page is where a browser's request comes from, as the browser says.

@@ -258,7 +258,7 @@ func checkOf(v *Visit, a *account.Account, now time.Time) (check *health.Check, 
 // state, or a remark for what changes no state.
 func (c *Checker) consequence(in *integration.Integration, a *account.Account, check *health.Check, turn health.Turn, at time.Time) (*account.Account, *event.Event) {
 	next := *a
-	next.UpdatedAt, next.ChangedBy = at, ""
+	next.UpdatedAt, next.ChangedBy, next.ChangedIn = at, "", ""
 	switch {
 	case check.Verdict == catalog.Invalid && in.OnInvalid() == integration.Refuse && a.State == account.Connected:
 		next.State, next.StateReason = account.NeedsReauthorization, account.Refused

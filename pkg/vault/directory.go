@@ -284,7 +284,8 @@ func (d *Directory) Amend(ctx context.Context, v *Visit, id string, change Accou
 		if err := reconfigure(v, &next, change.Config); err != nil {
 			return err
 		}
-		next.UpdatedAt, next.ChangedBy = d.Clock.Now(), v.Target.APIKey
+		next.UpdatedAt = d.Clock.Now()
+		next.ChangedBy, next.ChangedIn = v.actor()
 		saved = &next
 		return d.Store.SaveAccount(ctx, saved)
 	})

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"keyvend/pkg/account"
 	"keyvend/pkg/apikey"
 	"keyvend/pkg/audit"
 	"keyvend/pkg/fault"
@@ -21,6 +22,11 @@ const retryAfter = time.Second
 // ErrUnauthorized is the answer to whoever has no valid API key, whatever is
 // wrong with his.
 var ErrUnauthorized = fault.New(fault.Unauthorized, "unauthorized", "Unauthorized")
+
+// ErrEnded is the private cause of ErrUnauthorized for whoever brings a browser's
+// token that keyvend gave out and that has had its time, or was ended: he guesses
+// nothing.
+var ErrEnded = errors.New("vault: a genuine token that holds no more")
 
 // Keyring gives a tenant's keys to those whom KMS lets have them. Errors are
 // package seal's.
@@ -46,6 +52,19 @@ type Visit struct {
 	Unlocked
 	// Session is what a browser's token states; nil: an API key itself was brought.
 	Session *session.Claims
+}
+
+// actor is who acts, and where: an API key, also by the session that it began, or
+// the user whose widget token was brought.
+func (v *Visit) actor() (id string, in account.Place) {
+	switch {
+	case v.Session == nil:
+		return v.Target.APIKey, account.InAPI
+	case v.Session.User != "":
+		return v.Session.User, account.InWidget
+	default:
+		return v.Target.APIKey, account.InDashboard
+	}
 }
 
 // Gate admits callers. It is the one place where that is decided.
@@ -84,7 +103,7 @@ func (g *Gate) Admit(ctx context.Context, who Caller, need apikey.Scope, target 
 // where the request comes from; need is "" where every user's token will do.
 func (g *Gate) AdmitWidget(ctx context.Context, token session.Token, page Page, need session.Permission, target Target) (*Visit, error) {
 	claims := token.Claims()
-	target.User, target.Organization = claims.User, claims.Organization
+	target.User, target.Organization, target.WithDeparture = claims.User, claims.Organization, true
 	visit, err := g.enter(ctx, byToken{token, seal.WidgetToken}, "", target)
 	switch {
 	case err != nil:
@@ -117,12 +136,20 @@ func (g *Gate) enter(ctx context.Context, who Caller, need apikey.Scope, target 
 	}
 	visit := &Visit{Target: target, View: view, Unlocked: keys}
 	if !who.proves(visit, need, g.Clock.Now()) {
-		return nil, ErrUnauthorized
+		return nil, refusal(who, keys.Ingest)
 	}
 	if view.Damaged != nil {
 		return nil, view.Damaged
 	}
 	return visit, nil
+}
+
+// refusal tells a browser's token that is no more from whatever else is refused.
+func refusal(who Caller, key *seal.IngestKey) error {
+	if _, isToken := who.(byToken); isToken && who.genuine(key) {
+		return ErrUnauthorized.Because(ErrEnded)
+	}
+	return ErrUnauthorized
 }
 
 // Origins are those of the pages that may show a tenant's widget; none when there

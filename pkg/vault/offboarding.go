@@ -18,14 +18,17 @@ type OffboardingStore interface {
 	DeleteAccount(ctx context.Context, a *account.Account) error
 	Overrides(ctx context.Context, tenant, organization string) (map[string]*integration.Override, error)
 	DeleteOverride(ctx context.Context, tenant, organization, slug string, o *integration.Override) error
-	SaveRemoval(ctx context.Context, job *removal.Job) error
-	// OffboardOrganization writes o and stores job, both or none.
-	OffboardOrganization(ctx context.Context, organization string, o *tenant.Organization, job *removal.Job) error
+	// OffboardUser writes d for the job's user and stores job, both or none.
+	OffboardUser(ctx context.Context, d *tenant.Departure, job *removal.Job) error
+	// OffboardOrganization writes o for the job's organization and stores job, both
+	// or none.
+	OffboardOrganization(ctx context.Context, o *tenant.Organization, job *removal.Job) error
 }
 
 // Offboarding takes away everything of a user or an organization. What is there
-// when it is asked for cannot be vended from then on; the rows go as soon as can
-// be. To ask again does no harm and finishes what was cut short.
+// when it is asked for cannot be vended from then on, and widget tokens from before
+// are refused; the rows go as soon as can be. To ask again does no harm and
+// finishes what was cut short.
 type Offboarding struct {
 	Store OffboardingStore
 	Clock ident.Clock
@@ -33,9 +36,15 @@ type Offboarding struct {
 
 // User offboards the visit's user. A job finds what was being written meanwhile.
 func (o *Offboarding) User(ctx context.Context, v *Visit) error {
-	job := o.job(v)
-	job.User = v.User
-	if err := o.Store.SaveRemoval(ctx, job); err != nil {
+	var job *removal.Job
+	err := again(ctx, o.Store, v, func(v *Visit) error {
+		job = o.job(v)
+		job.User = v.User
+		next := v.Departure
+		next.OffboardedAt = job.RemovedAt
+		return o.Store.OffboardUser(ctx, &next, job)
+	})
+	if err != nil {
 		return err
 	}
 	accounts, err := o.Store.AccountsOf(ctx, v.Target.Tenant, v.User)
@@ -62,7 +71,7 @@ func (o *Offboarding) Organization(ctx context.Context, v *Visit) error {
 		job.Organization = v.Target.Organization
 		next := v.View.Organization
 		next.OffboardedAt = job.RemovedAt
-		return o.Store.OffboardOrganization(ctx, v.Target.Organization, &next, job)
+		return o.Store.OffboardOrganization(ctx, &next, job)
 	})
 	if err != nil {
 		return err

@@ -33,6 +33,8 @@ type Target struct {
 	// another one that is found there is as good as none.
 	AccountID string
 	WithCheck bool // with User: also what is known of whether the account's key works
+	// WithDeparture, with User: also whether the user was offboarded lately.
+	WithDeparture bool
 }
 
 // means reports whether a, which may be nil, is what t can be about.
@@ -50,6 +52,7 @@ type View struct {
 	Check        *health.Check    // may be of another secret than the account's
 	Organization tenant.Organization
 	Override     *integration.Override
+	Departure    tenant.Departure
 	// Damaged is about rows that are there and cannot be read, nil when all can.
 	// It tells more than whoever is not proven may know.
 	Damaged error

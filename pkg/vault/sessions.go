@@ -67,8 +67,25 @@ func (s *Sessions) SignIn(ctx context.Context, v *Visit) (SignedIn, error) {
 	return SignedIn{Token: text, ExpiresAt: ends, Scopes: slices.Clone(key.Scopes)}, err
 }
 
-// skew is how far clocks of those who mint may be behind of who ends all sessions.
+// skew is how far clocks of those who mint may be behind of who ends what was
+// minted.
 const skew = time.Second
+
+// endedUntil is when the last that was ended of a kind may have begun: of all
+// tokens those that the settings end, of widget tokens also those of who was
+// offboarded. The visit's target names his rows where they matter.
+func (v *Visit) endedUntil(kind seal.TokenKind) time.Time {
+	until := v.Settings.SessionsNotBefore
+	if kind != seal.WidgetToken {
+		return until
+	}
+	for _, left := range []time.Time{v.View.Organization.OffboardedAt, v.Departure.OffboardedAt} {
+		if !left.IsZero() && left.Add(skew).After(until) {
+			until = left.Add(skew)
+		}
+	}
+	return until
+}
 
 // EndAll ends every session and widget token of the tenant at once. What is minted
 // from then on holds.
@@ -86,13 +103,13 @@ func (s *Sessions) EndAll(ctx context.Context, v *Visit) error {
 func (s *Sessions) mint(ctx context.Context, v *Visit, kind seal.TokenKind, c session.Claims) (text secret.Text, ends time.Time, err error) {
 	now := s.Clock.Now()
 	c.Tenant, c.APIKey, c.Epoch, c.ID = v.Target.Tenant, v.Target.APIKey, v.View.Tenant.Epoch, s.Clock.ULID().String()
+	if from := v.Settings.SessionsNotBefore; from.Sub(now) > skew {
+		return text, ends, fault.Newf(fault.Invalid, "unprocessable_entity",
+			"The tenant's settings let no session begin before %s. Change sessions_not_before with PUT /keyvend/settings.", from.Format(time.RFC3339))
+	}
 	c.IssuedAt = now
-	if from := v.Settings.SessionsNotBefore; now.Before(from) {
-		if from.Sub(now) > skew {
-			return text, ends, fault.Newf(fault.Invalid, "unprocessable_entity",
-				"The tenant's settings let no session begin before %s. Change sessions_not_before with PUT /keyvend/settings.", from.Format(time.RFC3339))
-		}
-		c.IssuedAt = from // it was read: this one is of after
+	if until := v.endedUntil(kind); now.Before(until) {
+		c.IssuedAt = until // it was read: this one is of after
 	}
 	c.ExpiresAt = now.Add(session.Longest)
 	if end := v.View.APIKey.ExpiresAt; !end.IsZero() && end.Before(c.ExpiresAt) {

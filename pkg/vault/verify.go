@@ -128,7 +128,7 @@ func (f *Verifier) refuse(ctx context.Context, v *Visit, in *integration.Integra
 		failure.OrganizationID = &organization
 	}
 	// The refusal stands whether or not it can be told.
-	if err := f.Store.SaveRemark(ctx, in.Tenant, event.Fail(failure, said.At, event.ByAPIKey(v.Target.APIKey))); err != nil {
+	if err := f.Store.SaveRemark(ctx, in.Tenant, event.Fail(failure, said.At, event.By(v.actor()))); err != nil {
 		f.Log.WarnContext(ctx, "a refused key was not told of", "tenant", in.Tenant, "slug", in.Slug, "error", err)
 	}
 	return refused

@@ -1,6 +1,7 @@
 package tabletest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -30,6 +31,21 @@ var _ table.Table = (*Memory)(nil)
 
 // NewMemory returns an empty table.
 func NewMemory() *Memory { return &Memory{items: map[table.Key]table.Item{}} }
+
+// Items are all items, in the order of their keys: for tests that compare the whole
+// table before and after.
+func (m *Memory) Items() []table.Item {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var all []table.Item
+	for _, item := range m.items {
+		all = append(all, clone(item))
+	}
+	slices.SortFunc(all, func(a, b table.Item) int {
+		return cmp.Or(cmp.Compare(a.PK, b.PK), cmp.Compare(a.SK, b.SK))
+	})
+	return all
+}
 
 // Get implements table.Table.
 func (m *Memory) Get(ctx context.Context, keys ...table.Key) (map[table.Key]table.Item, error) {
