@@ -241,6 +241,7 @@ func TestF45_WhatWasSentToTheWrongPlaceIsNotRepeated(t *testing.T) {
 	for _, body := range []string{
 		quoted, `[` + quoted + `]`, canary, `{` + quoted, `{` + quoted + `:1}`, `{"user_id":[` + quoted + `]}`, `{"user_id":{` + quoted + `:1}}`,
 		`{"user_id":"anna","config":{` + quoted + `:1}}`, `{"user_id":"anna","metadata":{"a":[` + quoted + `]}}`,
+		`{"user_id":"anna","secret":"x","config":{` + quoted + `:"x"}}`,
 		`{"user_id":"` + canary + ` "}`, `{"user_id":"anna","secret":"` + canary + `\n"}`, `{"user_id":"anna","secret":"x","expires_at":` + quoted + `}`,
 		`{"user_id":"anna","secret":"x","connection_intent":` + quoted + `}`, `{"user_id":"anna","secret":"x","connection_owner":` + quoted + `}`,
 		`{"user_id":"anna","secret":"x","config":{"a":` + quoted + `}}`, `{"user_id":"anna","secret":"x","metadata":{"` + canary + strings.Repeat("x", 64) + `":""}}`,

@@ -40,24 +40,37 @@ func (do static) serve(s *Server, _ apikey.Scope, w http.ResponseWriter, r *requ
 }
 
 // send answers with a file as the browser takes it, or with the word that it has
-// it already.
+// it already. Files are small: each comes whole, whatever Range says.
 func send(w http.ResponseWriter, r *request, file *web.File) {
 	h := w.Header()
 	h.Add("Vary", "Accept-Encoding")
+	h.Set("Accept-Ranges", "none")
 	if strings.HasPrefix(h.Get("Cache-Control"), "public") {
 		h.Set("ETag", file.ETag)
-		if strings.Contains(r.Header.Get("If-None-Match"), file.ETag) {
+		if has(r.Header.Values("If-None-Match"), file.ETag) {
 			w.WriteHeader(http.StatusNotModified)
 			return
 		}
 	}
 	body := file.Body
-	if zip := file.Gzip(); zip != nil && takesGzip(r.Header.Get("Accept-Encoding")) {
+	if zip := file.Gzip(); zip != nil && takesGzip(strings.Join(r.Header.Values("Accept-Encoding"), ",")) {
 		h.Set("Content-Encoding", "gzip")
 		body = zip
 	}
 	h.Set("Content-Type", file.Type)
 	_, _ = w.Write(body) // the client is gone: nobody is left to be told
+}
+
+// has reports whether If-None-Match names a file's tag, which is weak: what stands
+// before the quotes does not matter.
+func has(known []string, tag string) bool {
+	for part := range strings.SplitSeq(strings.Join(known, ","), ",") {
+		part = strings.TrimSpace(part)
+		if part == "*" || strings.TrimPrefix(part, "W/") == strings.TrimPrefix(tag, "W/") {
+			return true
+		}
+	}
+	return false
 }
 
 // takesGzip reads Accept-Encoding, in which a weight of 0 is a way to say no.

@@ -60,7 +60,7 @@ func (rt router) find(method, urlPath string) (Route, map[string]string, error) 
 			continue
 		}
 		for _, route := range p.routes {
-			if route.Method == method {
+			if slices.Contains(route.methods(), method) {
 				return route, values, nil
 			}
 		}
@@ -113,11 +113,19 @@ func (p path) match(asked []string) (map[string]string, bool) {
 }
 
 func (p path) methods() string {
-	names := make([]string, len(p.routes))
-	for i, route := range p.routes {
-		names[i] = route.Method
+	var names []string
+	for _, route := range p.routes {
+		names = append(names, route.methods()...)
 	}
 	return strings.Join(names, ", ")
+}
+
+// methods are those that a route takes: of a file one may ask for the headers alone.
+func (r Route) methods() []string {
+	if _, isFile := r.handler.(static); isFile {
+		return []string{r.Method, http.MethodHead}
+	}
+	return []string{r.Method}
 }
 
 // methodNotAllowed is a fault that also knows what the Allow header says.

@@ -48,14 +48,15 @@ func New(cfg Config, routes ...Route) *Server {
 	}
 }
 
-// ServeHTTP implements http.Handler: every answer has a request id, is JSON,
-// and is kept by no cache.
+// ServeHTTP implements http.Handler: every answer but a file has a request id, is
+// JSON, is kept by no cache, and is nothing to a browser that shows it as a page.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := s.clock.New(ident.RequestPrefix)
 	h := w.Header()
 	h.Set("X-Request-ID", id)
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 	r = r.WithContext(audit.WithRequestID(r.Context(), id))
 	if forWidgets(r.URL.Path) && share(w, r) {
 		return

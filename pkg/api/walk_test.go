@@ -216,7 +216,8 @@ func TestEveryAnswerIsJSONThatNoCacheKeepsAndHasARequestID(t *testing.T) {
 			got := a.Do(a.Key(a.tenant, "read"), method, path, "")
 			h := got.Header
 			if got.Status != http.StatusNoContent && h.Get("Content-Type") != "application/json; charset=utf-8" ||
-				h.Get("Cache-Control") != "no-store" || h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Location") != "" {
+				h.Get("Cache-Control") != "no-store" || h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Location") != "" ||
+				h.Get("Content-Security-Policy") != "default-src 'none'; frame-ancestors 'none'" {
 				t.Errorf("%s %s: %d %v", method, path, got.Status, h)
 			}
 			if id := h.Get("X-Request-ID"); id == "" || seen[id] {

@@ -60,7 +60,7 @@ func ValidateFields(fields []ConfigField) []Problem {
 // Validate says all that is wrong with the definition of the field.
 func (f ConfigField) Validate() []Problem {
 	var r report
-	r.unless(fieldName(f.Field), "field", "A setting's name has 1 to 32 of a-z, 0-9 and _, begins with a letter, and is not key, which stands for the key itself.")
+	r.unless(FieldName(f.Field) && f.Field != keyName, "field", "A setting's name has 1 to 32 of a-z, 0-9 and _, begins with a letter, and is not key, which stands for the key itself.")
 	r.unless(line(f.Label, maxLabel), "label", fmt.Sprintf("What a form calls the setting: one line of 1 to %d characters.", maxLabel))
 	r.unless(line(f.Description, maxSentence), "description", fmt.Sprintf("What to enter: one line of 1 to %d characters.", maxSentence))
 	f.validateConstraint(&r)
@@ -162,9 +162,9 @@ func (p Part) validateCounts(r *report) {
 	r.unless(!slices.Contains(p.Groups, 0), "groups", fmt.Sprintf("Lengths are numbers from 1 to %d.", maxCount))
 }
 
-// fieldName reports whether a config field may have that name.
-func fieldName(name string) bool {
-	return name != "" && len(name) <= 32 && inAlphabet("lower_letters", name[0]) && only(name, "lower_alphanumeric", "_") && name != keyName
+// FieldName reports whether a text has the form of a config field's name.
+func FieldName(name string) bool {
+	return name != "" && len(name) <= 32 && inAlphabet("lower_letters", name[0]) && only(name, "lower_alphanumeric", "_")
 }
 
 // only reports whether text has nothing but characters of the alphabet and

@@ -35,24 +35,30 @@ func record(h http.Handler, r *http.Request, log *slog.Logger) (answer *recorder
 		if p := recover(); p != nil {
 			id := answer.header.Get("X-Request-ID") // the handler gave it before it panicked
 			logPanic(r.Context(), log, p, id)
-			answer = internalError(r.Context(), id)
+			answer = internalError(r.Context(), answer.header)
 		}
 	}()
 	h.ServeHTTP(answer, r)
 	answer.WriteHeader(http.StatusOK)
 	if answer.status < 200 || answer.status > 599 {
 		log.ErrorContext(r.Context(), "handler set a status that cannot be sent", "alarm", "bad_status", "status", answer.status)
-		return internalError(r.Context(), answer.header.Get("X-Request-ID"))
+		return internalError(r.Context(), answer.header)
 	}
 	return answer
 }
 
-// internalError is the fixed answer, under the id that the handler gave the
-// request, "" when it gave none.
-func internalError(ctx context.Context, id string) *recorder {
+// kept are the headers that the fixed answer has as the handler set them: which
+// request it was, and which page may read the answer.
+var kept = []string{"X-Request-Id", "Access-Control-Allow-Origin", "Access-Control-Expose-Headers", "Vary"}
+
+// internalError is the fixed answer, with what is kept of the headers that the
+// handler had set.
+func internalError(ctx context.Context, set http.Header) *recorder {
 	header, body := errorAnswer(ctx, fault.As(errPanic))
-	if id != "" {
-		header.Set("X-Request-ID", id)
+	for _, name := range kept {
+		if values := set.Values(name); len(values) > 0 {
+			header[name] = values
+		}
 	}
 	answer := &recorder{header: header}
 	answer.WriteHeader(http.StatusInternalServerError)
@@ -66,6 +72,7 @@ func errorAnswer(ctx context.Context, f *fault.Error) (http.Header, []byte) {
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 	if id := requestID(ctx); id != "" {
 		h.Set("X-Request-ID", id)
 	}

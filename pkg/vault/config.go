@@ -84,7 +84,11 @@ func checkConfig(in *integration.Integration, config map[string]string) error {
 	for name, value := range config {
 		field, declared := provider.Field(name)
 		if !declared {
-			details = append(details, fault.Detail{Code: "unknown_field", Field: "config." + name,
+			at := "config"
+			if catalog.FieldName(name) { // else it may be a key that went to the wrong place
+				at += "." + name
+			}
+			details = append(details, fault.Detail{Code: "unknown_field", Field: at,
 				Message: "This provider has no such setting. GET /keyvend/integrations/" + in.Slug + " lists those it has."})
 			continue
 		}

@@ -162,7 +162,8 @@ func (g *Gate) Origins(ctx context.Context, tenantID string) ([]string, error) {
 	if view.Tenant == nil || view.Tenant.Status != tenant.Active {
 		return nil, nil
 	}
-	origins := slices.Clone(view.Settings.AllowedOrigins)
+	// They become part of a policy, to which an edited row must add nothing.
+	origins := slices.DeleteFunc(slices.Clone(view.Settings.AllowedOrigins), func(origin string) bool { return !validOrigin(origin) })
 	if g.LoopbackOrigins {
 		origins = append(origins, "http://localhost:*", "http://127.0.0.1:*")
 	}

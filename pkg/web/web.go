@@ -49,8 +49,11 @@ var types = map[string]string{
 	".woff2": "font/woff2",
 }
 
-// Site is all files, read once.
+// Site is all files. They are read when somebody first asks for one: a function
+// that starts for a widget's call has none to serve.
 type Site struct {
+	from    fs.FS
+	once    sync.Once
 	version string
 	files   map[string]*File
 }
@@ -65,19 +68,19 @@ type File struct {
 	zip  []byte
 }
 
-// New reads the files.
-func New() *Site { return read(files) }
+// New makes the site of the embedded files.
+func New() *Site { return &Site{from: files} }
 
-func read(from fs.FS) *Site {
-	s := &Site{files: map[string]*File{}}
+func (s *Site) read() {
+	s.files = map[string]*File{}
 	all := sha256.New()
 	// Files in memory, in the order of their names: nothing fails.
-	_ = fs.WalkDir(from, "files", func(name string, d fs.DirEntry, _ error) error {
+	_ = fs.WalkDir(s.from, "files", func(name string, d fs.DirEntry, _ error) error {
 		kind, known := types[path.Ext(name)]
 		if d.IsDir() || !known {
 			return nil
 		}
-		body, _ := fs.ReadFile(from, name)
+		body, _ := fs.ReadFile(s.from, name)
 		_, _ = all.Write([]byte(name))
 		_, _ = all.Write(body)
 		s.files[strings.TrimPrefix(name, "files/")] = &File{Type: kind, Body: body}
@@ -91,22 +94,27 @@ func read(from fs.FS) *Site {
 		sum := sha256.Sum256(f.Body)
 		f.ETag = `W/"` + hex.EncodeToString(sum[:12]) + `"`
 	}
-	return s
 }
 
 // File is the file of that name, nil when there is none.
-func (s *Site) File(name string) *File { return s.files[name] }
+func (s *Site) File(name string) *File {
+	s.once.Do(s.read)
+	return s.files[name]
+}
 
 // Asset is the file of that name in that version, nil when there is none.
 func (s *Site) Asset(version, name string) *File {
-	if version != s.version {
+	if version != s.Version() {
 		return nil
 	}
 	return s.files[name]
 }
 
 // Version is what all files are together.
-func (s *Site) Version() string { return s.version }
+func (s *Site) Version() string {
+	s.once.Do(s.read)
+	return s.version
+}
 
 // Gzip is the file compressed, nil when that makes it no smaller. It is made once,
 // when somebody first asks.

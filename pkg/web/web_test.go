@@ -12,6 +12,37 @@ import (
 	"testing/fstest"
 )
 
+// read is the site of other files.
+func read(from fs.FS) *Site { return &Site{from: from} }
+
+func TestNothingIsReadBeforeSomebodyAsks(t *testing.T) {
+	asked := &countingFS{FS: files}
+	site := read(asked)
+	if asked.opened > 0 {
+		t.Errorf("%d files were opened at the start", asked.opened)
+	}
+	if site.File("widget.js") == nil || asked.opened == 0 {
+		t.Errorf("%d opened: this test sees nothing", asked.opened)
+	}
+	before := asked.opened
+	_, _, _ = site.Version(), site.File("embed/index.html").Gzip(), site.Asset(site.Version(), "widget.js")
+	if asked.opened != before {
+		t.Error("files are read again")
+	}
+}
+
+// countingFS counts what is opened.
+type countingFS struct {
+	fs.FS
+	opened int
+}
+
+// Open implements fs.FS.
+func (c *countingFS) Open(name string) (fs.File, error) {
+	c.opened++
+	return c.FS.Open(name)
+}
+
 func TestEveryEmbeddedFileIsOfAKindThatIsServed(t *testing.T) {
 	site, total := New(), 0
 	err := fs.WalkDir(files, "files", func(name string, d fs.DirEntry, err error) error {
@@ -45,6 +76,7 @@ func TestPagesNameWhatThereIsAndHoldNothingInline(t *testing.T) {
 	site := New()
 	assets := regexp.MustCompile(AssetPath + `[0-9a-f]+/[\w./-]+`)
 	inline := regexp.MustCompile(`(?i)<script(?:\s+type="?module"?)?\s*>|<style|\son\w+\s*=|\sstyle\s*=|javascript:`)
+	site.once.Do(site.read)
 	for name, file := range site.files {
 		if bytes.Contains(file.Body, []byte("{{")) && path.Ext(name) == ".html" {
 			t.Errorf("%s holds a placeholder still", name)
