@@ -11,6 +11,7 @@ import { el, picture, said } from "./dom.js";
  * @property {(offer: Offer) => void} connect first or again
  * @property {(offer: Offer, account: Account) => void} disconnect
  * @property {(account: Account) => Promise<import("./api.js").Read[]>} reads
+ * @property {Set<string>} unfolded the ids of accounts whose reads are shown
  */
 
 /**
@@ -41,14 +42,19 @@ function row(offer, words, actions, logo) {
       button(offer, "connect", words, () => actions.connect(offer), "main")));
   }
   about.append(...standing(account, words));
-  const ledger = el("div", { class: "ledger", id: `reads-${offer.slug}`, hidden: true });
-  const opener = button(offer, "reads", words, async () => {
-    ledger.hidden = !ledger.hidden;
-    opener.setAttribute("aria-expanded", String(!ledger.hidden));
-    if (!ledger.hidden) await unfold(ledger, opener.ariaLabel ?? "", () => actions.reads(account), words);
+  const ledger = el("div", { class: "ledger", id: `reads-${offer.slug}` });
+  const opener = button(offer, "reads", words, () => {
+    if (!actions.unfolded.delete(account.id)) actions.unfolded.add(account.id);
+    show();
   });
-  opener.setAttribute("aria-expanded", "false");
+  const show = () => {
+    const unfolded = actions.unfolded.has(account.id);
+    ledger.hidden = !unfolded;
+    opener.setAttribute("aria-expanded", String(unfolded));
+    if (unfolded) unfold(ledger, opener.ariaLabel ?? "", () => actions.reads(account), words);
+  };
   opener.setAttribute("aria-controls", ledger.id);
+  show();
   return el("li", { part: "service" }, sign(name, logo), about, el("div", { class: "actions" },
     button(offer, "rotate", words, () => actions.connect(offer)),
     opener,
@@ -104,7 +110,7 @@ function standing(account, words) {
   ];
   return [
     el("p", { class: `state ${color}` }, words.has(verdict) ? words.say(verdict) : words.say("unknown")),
-    health && verdict !== "valid" && el("p", { class: "hint" }, said(sentence(health, words))),
+    health && health.verdict !== "valid" && el("p", { class: "hint" }, said(sentence(health, words))),
     el("p", { class: "meta" }, ...facts.filter(Boolean).map((fact) => el("span", {}, fact || ""))),
   ].filter((child) => child instanceof Node);
 }
@@ -156,6 +162,6 @@ async function unfold(ledger, title, load, words) {
  * @param {Words} words
  */
 function entries(reads, title, words) {
-  return el("ol", { class: "hint", role: "list", "aria-label": title }, ...reads.map(({ last_read_at: at, count, api_key_id: key }) => el("li", {},
-    el("time", { datetime: at }, words.moment(at)), el("span", {}, words.say(count === 1 ? "readOnce" : "readOften", { count })), key && el("span", {}, words.say("readBy", { key })))));
+  return el("ol", { class: "hint", role: "list", "aria-label": title }, ...reads.map(({ last_read_at: at, count, api_key_name: name, api_key_id: id }) => el("li", {},
+    el("time", { datetime: at }, words.moment(at)), el("span", {}, words.say(count === 1 ? "readOnce" : "readOften", { count })), el("span", {}, said(words.say("readBy", { key: name ?? id }))))));
 }
