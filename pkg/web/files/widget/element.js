@@ -42,8 +42,8 @@ export class KeyvendPipes extends HTMLElement {
   #offers;
 
   #loads = 0; // that were begun: the newest alone is shown
-  /** @type {Set<string>} */
-  #unfolded = new Set(); // ids of accounts whose reads are shown
+  /** @type {Map<string, import("./api.js").Read[]>} */
+  #unfolded = new Map(); // the reads that are shown, by account id
   /** @type {KeyForm | undefined} */
   #form; // that is open
 

@@ -5,13 +5,14 @@ import { el, picture, said } from "./dom.js";
 /**
  * @typedef {import("./api.js").Offer} Offer
  * @typedef {import("./api.js").Account} Account
+ * @typedef {import("./api.js").Read} Read
  * @typedef {import("./words.js").Words} Words
  *
  * @typedef {object} Actions what a user may do with a service
  * @property {(offer: Offer) => void} connect first or again
  * @property {(offer: Offer, account: Account) => void} disconnect
- * @property {(account: Account) => Promise<import("./api.js").Read[]>} reads
- * @property {Set<string>} unfolded the ids of accounts whose reads are shown
+ * @property {(account: Account) => Promise<Read[]>} reads
+ * @property {Map<string, Read[]>} unfolded the reads that are shown, as far as they are known, by account id
  */
 
 /**
@@ -44,14 +45,14 @@ function row(offer, words, actions, logo) {
   about.append(...standing(account, words));
   const ledger = el("div", { class: "ledger", id: `reads-${offer.slug}` });
   const opener = button(offer, "reads", words, () => {
-    if (!actions.unfolded.delete(account.id)) actions.unfolded.add(account.id);
+    if (!actions.unfolded.delete(account.id)) actions.unfolded.set(account.id, []);
     show();
   });
   const show = () => {
-    const unfolded = actions.unfolded.has(account.id);
-    ledger.hidden = !unfolded;
-    opener.setAttribute("aria-expanded", String(unfolded));
-    if (unfolded) unfold(ledger, opener.ariaLabel ?? "", () => actions.reads(account), words);
+    const known = actions.unfolded.get(account.id);
+    ledger.hidden = !known;
+    opener.setAttribute("aria-expanded", String(!ledger.hidden));
+    if (known) unfold(ledger, opener.ariaLabel ?? "", known, () => actions.reads(account), words);
   };
   opener.setAttribute("aria-controls", ledger.id);
   show();
@@ -136,28 +137,32 @@ export function sentence(health, words) {
 }
 
 /**
- * unfold shows who read a key.
+ * unfold shows who read a key: what is known at once, and what there is by now.
  *
  * @param {HTMLElement} ledger
  * @param {string} title
- * @param {() => Promise<import("./api.js").Read[]>} load
+ * @param {Read[]} known takes what is loaded
+ * @param {() => Promise<Read[]>} load
  * @param {Words} words
  */
-async function unfold(ledger, title, load, words) {
+async function unfold(ledger, title, known, load, words) {
   const news = el("p", { role: "status", class: "hint" });
-  ledger.replaceChildren(news);
-  news.textContent = words.say("readsLoading");
+  const show = (/** @type {string} */ text) => {
+    ledger.replaceChildren(news, ...(known.length > 0 ? [entries(known, title, words)] : []));
+    news.textContent = text;
+  };
+  const zone = words.say("readsZone", { zone: words.zone() });
+  show(known.length > 0 ? zone : words.say("readsLoading"));
   try {
-    const reads = await load();
-    news.textContent = reads.length === 0 ? words.say("readsNone") : words.say("readsZone", { zone: words.zone() });
-    if (reads.length > 0) ledger.append(entries(reads, title, words));
+    known.splice(0, Infinity, ...(await load()));
+    show(known.length > 0 ? zone : words.say("readsNone"));
   } catch {
-    news.textContent = words.say("readsFailed");
+    show(words.say("readsFailed"));
   }
 }
 
 /**
- * @param {import("./api.js").Read[]} reads
+ * @param {Read[]} reads
  * @param {string} title
  * @param {Words} words
  */
