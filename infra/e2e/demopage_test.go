@@ -40,46 +40,46 @@ func TestTheDemoPageCanBeClickedThrough(t *testing.T) {
 		p.Click("button", "Save key")
 	}
 
-	p.Click("button", "Connect: Fake Mail")
-	p.Find("dialog", "Connect Fake Mail")
+	p.Click("button", "Connect: Acme Mail")
+	p.Find("dialog", "Connect Acme Mail")
 	save("sk-canary-fake-revoked-0004")
 	p.Says("The provider refuses this key.")
 	p.Paste(`export FAKE_API_KEY="sk-canary-fake-valid-0007"`)
 	p.Says("The name in front of the key was left out.")
 	p.Click("button", "Save key")
-	p.Says("Fake Mail: the key is saved, and it works.")
+	p.Says("Acme Mail: the key is saved, and it works.")
 	p.Says("••••0007")
 
-	p.Click("button", "Use the key: Fake Mail")
+	p.Click("button", "Use the key: Acme Mail")
 	p.Says("The backend has read the key.")
-	p.Click("button", "Who used it: Fake Mail")
+	p.Click("button", "Who used it: Acme Mail")
 	p.Says("once with Backend of the demo page")
 
-	p.Click("button", "Replace key: Fake Mail")
-	p.Find("dialog", "Replace the key of Fake Mail")
+	p.Click("button", "Replace key: Acme Mail")
+	p.Find("dialog", "Replace the key of Acme Mail")
 	save("sk-canary-fake-limited-0003")
 	p.Says("Works with limits")
-	p.Click("button", "Replace key: Fake Mail")
-	p.Find("dialog", "Replace the key of Fake Mail")
+	p.Click("button", "Replace key: Acme Mail")
+	p.Find("dialog", "Replace the key of Acme Mail")
 	save("sk-canary-fake-valid-0002")
-	p.Says("Fake Mail: the key is saved, and it works.")
+	p.Says("Acme Mail: the key is saved, and it works.")
 
-	p.Click("button", "Revoke it at the provider: Fake Mail")
+	p.Click("button", "Revoke it at the provider: Acme Mail")
 	p.Says("Needs a new key")
-	p.Click("button", "Use the key: Fake Mail")
+	p.Click("button", "Use the key: Acme Mail")
 	p.Says("keyvend gave the backend no key: needs_reauthorization.")
-	p.Click("button", "Make it good again: Fake Mail")
+	p.Click("button", "Make it good again: Acme Mail")
 	p.Wait("a key that works", func() bool { return !strings.Contains(p.Text(), "Needs a new key") && strings.Contains(p.Text(), "Works") })
 
-	p.Click("button", "Connect: Fake Maps")
+	p.Click("button", "Connect: Dream Maps")
 	p.Find("combobox", "Region (optional)")
 	save("sk-canary-fake-valid-eu-0006")
-	p.Says("Fake Maps: the key is saved. The provider refused this key once.") // in the region that was assumed
+	p.Says("Dream Maps: the key is saved. The provider refused this key once.") // in the region that was assumed
 
-	p.Click("button", "Disconnect: Fake Mail")
-	p.Find("alertdialog", "Disconnect Fake Mail?")
+	p.Click("button", "Disconnect: Acme Mail")
+	p.Find("alertdialog", "Disconnect Acme Mail?")
 	p.Click("button", "Disconnect")
-	p.Says("Fake Mail is disconnected.")
+	p.Says("Acme Mail is disconnected.")
 
 	p.Do("(0, eval)(" + asJavaScript(string(axe)) + ")")
 	for _, theme := range []string{"light", "dark"} {
@@ -87,9 +87,6 @@ func TestTheDemoPageCanBeClickedThrough(t *testing.T) {
 		if found := browsertest.Eval[string](p, `axe.run(document, {resultTypes: ["violations"]}).then(({violations}) => violations.map((v) => v.id + ": " + v.nodes.map((n) => n.target.join(" ")).join("; ")).join("\n"))`); found != "" {
 			t.Errorf("%s: %s", theme, found)
 		}
-	}
-	if dir := os.Getenv("KEYVEND_SHOTS"); dir != "" {
-		_ = os.WriteFile(dir+"/demo.png", p.Picture(), 0o600)
 	}
 	p.Resize(320, 700)
 	if wide := browsertest.Eval[int](p, `document.documentElement.scrollWidth`); wide > 320 {
@@ -102,7 +99,7 @@ func TestTheDemoPageCanBeClickedThrough(t *testing.T) {
 	}
 
 	p.Visit(browsertest.Eval[string](p, `document.querySelector('a[href^="/dashboard#"]').href`))
-	p.Says("Fake Payments")
+	p.Says("Pretend Payments")
 }
 
 // asJavaScript is a text as a literal of JavaScript.

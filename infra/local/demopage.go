@@ -89,9 +89,9 @@ type demoProvider struct {
 
 func demoProviders() []demoProvider {
 	return []demoProvider{
-		{fakeprovider.Bearer(), "Fake Mail", "Used to send the mails that you write here. It refuses keys that do not work.", "require"},
-		{fakeprovider.Header(), "Fake Payments", "Used to match payments with invoices. A key that does not work is taken all the same, and told of.", "warn"},
-		{fakeprovider.Region(), "Fake Maps", "Used to draw maps. Its keys belong to a region.", "warn"},
+		{fakeprovider.Bearer(), "Acme Mail", "Used to send the mails that you write here. It refuses keys that do not work.", "require"},
+		{fakeprovider.Header(), "Pretend Payments", "Used to match payments with invoices. A key that does not work is taken all the same, and told of.", "warn"},
+		{fakeprovider.Region(), "Dream Maps", "Used to draw maps. Its keys belong to a region.", "warn"},
 	}
 }
 
@@ -145,7 +145,7 @@ func sampleDemoKeys() []demoKey {
 		{"sk-canary-fake-limited-0003", "works, but lacks a permission"},
 		{"sk-canary-fake-revoked-0004", "is refused"},
 		{"sk-canary-fake-error-0005", "cannot be checked: the provider has a bad day"},
-		{"sk-canary-fake-valid-eu-0006", "works in the European Union alone, with Fake Maps"},
+		{"sk-canary-fake-valid-eu-0006", "works in the European Union alone, with Dream Maps"},
 		{`export FAKE_API_KEY="sk-canary-fake-valid-0007"`, "is a line of a file, with a key in it"},
 		{`curl https://bearer.fake-providers.example/v1/account -H "Authorization: Bearer sk-canary-fake-valid-0008"`, "is a whole command"},
 	}

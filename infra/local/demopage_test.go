@@ -97,7 +97,7 @@ func TestTheDemoPagesTokenIsForItsOwnTenant(t *testing.T) {
 		t.Fatal(text)
 	}
 	status, offers := send(t, dir, "GET", "/_widgets/keyvend/providers", "", bearer(minted.Token), func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "same-origin") })
-	for _, name := range []string{"Fake Mail", "Fake Payments", "Fake Maps", `"field":"region"`} {
+	for _, name := range []string{"Acme Mail", "Pretend Payments", "Dream Maps", `"field":"region"`} {
 		if status != http.StatusOK || !strings.Contains(offers, name) {
 			t.Errorf("no %s in %d %s", name, status, offers)
 		}
