@@ -69,7 +69,9 @@ func TestTheDemoPageCanBeClickedThrough(t *testing.T) {
 	p.Click("button", "Use the key: Acme Mail")
 	p.Says("keyvend gave the backend no key: needs_reauthorization.")
 	p.Click("button", "Make it good again: Acme Mail")
-	p.Wait("a key that works", func() bool { return !strings.Contains(p.Text(), "Needs a new key") && strings.Contains(p.Text(), "Works") })
+	p.Wait("a key that works", func() bool {
+		return !strings.Contains(p.Text(), "Needs a new key") && strings.Contains(p.Text(), "Works")
+	})
 
 	p.Click("button", "Connect: Dream Maps")
 	p.Find("combobox", "Region (optional)")

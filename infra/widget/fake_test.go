@@ -305,7 +305,7 @@ func (k *keyvend) product(w http.ResponseWriter, r *http.Request) {
 	if path.Ext(r.URL.Path) == ".js" {
 		h.Set("Content-Type", "text/javascript")
 	}
-	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self' "+k.url+"; connect-src "+k.url+"; img-src 'self'; frame-src "+k.url+
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self' "+k.url+"; connect-src 'self' "+k.url+"; img-src 'self'; frame-src "+k.url+
 		"; base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'")
 	_, _ = io.WriteString(w, page)
 }
