@@ -240,7 +240,9 @@ func (p *Page) Text() string {
 // promise.
 func Eval[T any](p *Page, expression string) T {
 	p.t.Helper()
-	value, err := chromedp.Run(p.ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise, p.inFrame))
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise, p.inFrame))
 	if err != nil {
 		p.t.Fatalf("%.200s: %v", expression, err)
 	}

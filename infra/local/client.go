@@ -20,18 +20,24 @@ type client struct {
 // send makes a request and returns what came of it: the status, and of a refusal
 // the sentence.
 func (c client) send(ctx context.Context, method, path string, body any) (status int, sentence string, err error) {
+	status, answer, err := c.call(ctx, method, path, body)
+	return status, sentenceOf(answer), err
+}
+
+// call makes a request and returns the answer.
+func (c client) call(ctx context.Context, method, path string, body any) (status int, answer []byte, err error) {
 	text, err := json.Marshal(body)
 	if err != nil {
-		return 0, "", err
+		return 0, nil, err
 	}
 	r, err := http.NewRequestWithContext(ctx, method, "http://localhost"+path, bytes.NewReader(text))
 	if err != nil {
-		return 0, "", err
+		return 0, nil, err
 	}
 	r.Header.Set("Authorization", "Bearer "+c.token)
 	w := recorder{header: http.Header{}, status: http.StatusOK}
 	c.handler.ServeHTTP(&w, r)
-	return w.status, sentenceOf(w.body.Bytes()), nil
+	return w.status, w.body.Bytes(), nil
 }
 
 // works reports whether the token opens anything.

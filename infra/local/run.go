@@ -93,7 +93,10 @@ func run(ctx context.Context, o options, out io.Writer) error {
 
 	base := baseURL(listener.Addr())
 	served := make(chan error, 1)
-	whole = withFakes(fakes.Control(), whole)
+	whole = beside(map[string]http.Handler{
+		fakeprovider.ControlPath: fakes.Control(),
+		demoPath:                 newDemoPage(app.Tenants(), whole, fakes, o.dir, o.log),
+	}, whole)
 	go func() { served <- serve.Serve(ctx, listener, onlyOwnHosts(listener.Addr(), whole)) }()
 	if err := env.write(base, demo); err != nil {
 		return err
@@ -135,13 +138,15 @@ func withSeed(ctx context.Context, wanted seed, do tenants, h http.Handler, dir 
 	return fixedKeys(tokens, h), nil
 }
 
-// withFakes has the fake providers controlled beside the paths of keyvend, none
-// of which begins like theirs.
-func withFakes(control, whole http.Handler) http.Handler {
+// beside serves what is this program's own under its paths, none of which begins
+// like one of keyvend's.
+func beside(own map[string]http.Handler, whole http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, fakeprovider.ControlPath) {
-			control.ServeHTTP(w, r)
-			return
+		for path, handler := range own {
+			if strings.HasPrefix(r.URL.Path, path) {
+				handler.ServeHTTP(w, r)
+				return
+			}
 		}
 		whole.ServeHTTP(w, r)
 	})

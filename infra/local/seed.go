@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -91,12 +92,12 @@ func (s *seeder) tenant(ctx context.Context, t seedTenant, tokens map[string]str
 		return err
 	}
 	for i, k := range t.APIKeys {
-		if tokens[k.Key], err = s.token(ctx, made, i+1, k.Scopes); err != nil {
+		if tokens[k.Key], err = s.token(ctx, made, i+1, k); err != nil {
 			return fmt.Errorf("api_keys[%d]: %w", i, err)
 		}
 	}
 	// The seed itself is applied with a key of its own.
-	token, err := s.token(ctx, made, 0, []string{"manage"})
+	token, err := s.token(ctx, made, 0, seedAPIKey{Scopes: []string{"manage"}})
 	if err != nil {
 		return err
 	}
@@ -124,12 +125,12 @@ func (s *seeder) find(ctx context.Context, name string) (*seededTenant, error) {
 
 // token is the one behind the API key of that number with these scopes, issued
 // when there is none.
-func (s *seeder) token(ctx context.Context, t *seededTenant, number int, scopes []string) (string, error) {
-	at := fmt.Sprint(number, " ", strings.Join(slices.Sorted(slices.Values(scopes)), ","))
+func (s *seeder) token(ctx context.Context, t *seededTenant, number int, k seedAPIKey) (string, error) {
+	at := fmt.Sprint(number, " ", strings.Join(slices.Sorted(slices.Values(k.Scopes)), ","))
 	if t.Tokens[at] != "" {
 		return t.Tokens[at], nil
 	}
-	issued, err := s.do(ctx, operator.Request{Action: operator.IssueAPIKey, Tenant: t.ID, Name: fmt.Sprint("seed ", number), Scopes: scopes})
+	issued, err := s.do(ctx, operator.Request{Action: operator.IssueAPIKey, Tenant: t.ID, Name: cmp.Or(k.Name, fmt.Sprint("seed ", number)), Scopes: k.Scopes})
 	if err != nil {
 		return "", errors.New(said(err))
 	}

@@ -35,6 +35,7 @@ type seedTenant struct {
 // test's configuration. It is no token of keyvend's: infra/local alone takes it
 // in place of one.
 type seedAPIKey struct {
+	Name   string   `json:"name"` // "": seed and its number
 	Key    string   `json:"key"`
 	Scopes []string `json:"scopes"`
 }

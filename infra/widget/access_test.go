@@ -23,8 +23,8 @@ func furnished(t *testing.T) *keyvend {
 	}), object{"description": "Used to match payments with invoices."})
 	k.offer("datadog", nil, object{"description": "Used to send alerts when something needs you."})
 	k.reads = []object{
-		{"window_start": "2026-03-01T23:55:00.000Z", "count": 12, "last_read_at": "2026-03-01T23:58:00.000Z", "api_key_id": "api_key_01KJMMA2G0E8CREG05T91RTXB4"},
-		{"window_start": "2026-03-01T12:00:00.000Z", "count": 1, "last_read_at": "2026-03-01T12:01:00.000Z", "api_key_id": "api_key_01KJMMA2G0E8CREG05T91RTXB4"},
+		{"window_start": "2026-03-01T23:55:00.000Z", "count": 12, "last_read_at": "2026-03-01T23:58:00.000Z", "api_key_id": "api_key_01KJMMA2G0E8CREG05T91RTXB4", "api_key_name": "Nightly import"},
+		{"window_start": "2026-03-01T12:00:00.000Z", "count": 1, "last_read_at": "2026-03-01T12:01:00.000Z", "api_key_id": "api_key_01KJMMA2G0E8CREG05T91RTXB5", "api_key_name": nil},
 	}
 	return k
 }
@@ -118,6 +118,8 @@ func findings(p *browsertest.Page, axe string) string {
 		violations.map((v) => v.id + ": " + v.nodes.map((n) => n.target.join(" ") + " " + n.failureSummary).join("; ")).join("\n"))`)
 }
 
+const stripePath = "PUT /_widgets/DataIntegrations/stripe/api-key"
+
 func TestAxeFindsNothingInEitherTheme(t *testing.T) {
 	axe, err := os.ReadFile(testbed.Tool(t, "web/node_modules/axe-core/axe.min.js"))
 	if err != nil {
@@ -152,11 +154,36 @@ func TestAxeFindsNothingInEitherTheme(t *testing.T) {
 		p.Find("alertdialog", "Disconnect OpenAI?")
 		check("question")
 		p.Press("Escape")
+		p.Click("button", "Replace key: Stripe")
+		p.Find("dialog", "Replace the key of Stripe")
+		p.Paste("sk_live_canary00000000000000")
+		release := k.hold(stripePath)
+		k.answer(stripePath, http.StatusUnprocessableEntity, `{"message":"The provider refuses this key.","code":"key_refused"}`)
+		p.Press("Enter")
+		p.Find("button", "Saving…")
+		check("saving")
+		release()
+		p.Says("The provider refuses this key. Nothing was stored.")
+		check("refused key")
+		k.answer(stripePath, 0, "")
+		p.Paste("sk_live_canary00000000000000")
+		p.Press("Enter")
+		p.Says("Stripe: the key is saved.")
+		check("news")
 		k.answer(listPath, http.StatusServiceUnavailable, `{"message":"The service is busy."}`)
 		p.Do(`document.querySelector("keyvend-pipes").reload()`)
 		p.Find("button", "Try again")
 		check("failure")
+		k.answer(listPath, http.StatusOK, `{"data":[]}`)
+		p.Click("button", "Try again")
+		p.Says("There is nothing to connect yet.")
+		check("nothing")
 		k.answer(listPath, 0, "")
+		release = k.hold(listPath)
+		p.Do(`document.querySelector("keyvend-pipes").setAttribute("base-url", "/")`)
+		p.Says("Loading your connections")
+		check("loading")
+		release()
 		p.Do(`document.body.append(document.createElement("input"))`)
 		if found := findings(p, string(axe)); !strings.Contains(found, "label") {
 			t.Errorf("a field without a name is not found: %s", found)
@@ -274,8 +301,8 @@ func TestTimesAreTheUsers(t *testing.T) {
 	p.Says("Last used 02.03.2026, 08:58")
 	p.Says("Expires 01.01.2027")
 	p.Click("button", "Who used it: OpenAI")
-	p.Says("02.03.2026, 08:58 12 times within five minutes with api_key_01KJMMA2G0E8CREG05T91RTXB4")
-	p.Says("01.03.2026, 21:01 once")
+	p.Says("02.03.2026, 08:58 12 times within five minutes with Nightly import")
+	p.Says("01.03.2026, 21:01 once with api_key_01KJMMA2G0E8CREG05T91RTXB5")
 	p.Says("Japanische Normalzeit")
 	p.Do(`document.querySelector("keyvend-pipes").setAttribute("locale", "en-GB")`)
 	p.Says("Last used 2 Mar 2026, 08:58")
@@ -305,7 +332,7 @@ func TestAllTextsCanBeReplaced(t *testing.T) {
 			"Settings", "Used to summarize your documents.", "Used to match payments with invoices.", "Used to send alerts when something needs you.",
 			"An API key of 32 hexadecimal digits, not an application key.", "Much of what reads data in Datadog asks for an application key as well, which cannot be entered here.",
 			"Site (", "Choose the Datadog site where you sign in.", "US1 (datadoghq.com)", "US3 (us3.datadoghq.com)", "US5 (us5.datadoghq.com)", "EU1 (datadoghq.eu)", "AP1 (ap1.datadoghq.com)", "AP2 (ap2.datadoghq.com)",
-			"OpenAI", "Stripe", "Datadog", "Yz89", "a1B2", "api_key_01KJMMA2G0E8CREG05T91RTXB4", "Coordinated Universal Time", "Feb", "Mar", "Dec",
+			"OpenAI", "Stripe", "Datadog", "Yz89", "a1B2", "api_key_01KJMMA2G0E8CREG05T91RTXB5", "Nightly import", "Coordinated Universal Time", "Feb", "Mar", "Dec",
 		} {
 			text = strings.ReplaceAll(text, own, "")
 		}

@@ -57,6 +57,38 @@ func TestTheWidgetInAFrameGetsItsTokenByMessageAndTellsNoKey(t *testing.T) {
 	calm(t, p)
 }
 
+func TestAFrameTellsHowHighItHasToBeForWhatIsOpen(t *testing.T) {
+	k := newKeyvend(t)
+	k.offer("datadog", nil)
+	p := browsertest.Open(t)
+	p.Visit(k.framing("#origin=" + k.host))
+	p.Do(`addEventListener("message", ({ data }) => { if (data.type === "keyvend:height") document.querySelector("iframe").height = data.height; })`)
+	frame := p.Frame(embedPath)
+	fits := func(what string) int {
+		t.Helper()
+		p.Wait(what+" is shown whole", func() bool {
+			return browsertest.Eval[bool](frame, `(() => {
+				const e = document.querySelector("keyvend-pipes"), dialog = e.shadowRoot.querySelector("dialog");
+				return document.documentElement.scrollHeight <= innerHeight && (!dialog || dialog.scrollHeight <= dialog.clientHeight);
+			})()`)
+		})
+		return browsertest.Eval[int](frame, `innerHeight`)
+	}
+	frame.Find("button", "Connect: Datadog")
+	p.Do(`document.querySelector("iframe").height = 100`)
+	frame.Click("button", "Connect: Datadog")
+	frame.Find("dialog", "Connect Datadog")
+	form := fits("the form")
+	p.Press("Enter")
+	frame.Says("API key is missing.")
+	if withError := fits("the form with an error"); withError <= form {
+		t.Errorf("%d pixels without, and %d with an error", form, withError)
+	}
+	p.Press("Escape")
+	p.Wait("a lower frame", func() bool { return browsertest.Eval[int](frame, `innerHeight`) < form })
+	fits("the list")
+}
+
 func TestAFrameHearsAndTellsNobodyButTheSiteThatItWasMadeFor(t *testing.T) {
 	k := newKeyvend(t)
 	k.offer("openai", nil)

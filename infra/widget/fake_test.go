@@ -37,9 +37,11 @@ type keyvend struct {
 	reads  []object
 	tokens map[string]bool // those that are good
 	minted int
-	stored []object          // the bodies of all keys that were stored
-	refuse map[string]answer // by method and path: instead of the usual
-	frames string            // who may frame /embed/{tenant}
+	stored []object                 // the bodies of all keys that were stored
+	refuse map[string]answer        // by method and path: instead of the usual
+	frames string                   // who may frame /embed/{tenant}
+	held   map[string]chan struct{} // by method and path: what answers wait for
+	waits  map[string]int           // by method and path: how many do
 }
 
 type answer struct {
@@ -49,7 +51,7 @@ type answer struct {
 
 func newKeyvend(t testing.TB) *keyvend {
 	t.Helper()
-	k := &keyvend{t: t, pages: map[string]string{}, tokens: map[string]bool{}, refuse: map[string]answer{}}
+	k := &keyvend{t: t, pages: map[string]string{}, tokens: map[string]bool{}, refuse: map[string]answer{}, held: map[string]chan struct{}{}, waits: map[string]int{}}
 	server := httptest.NewServer(k)
 	t.Cleanup(server.Close)
 	product := httptest.NewServer(http.HandlerFunc(k.product))
@@ -85,6 +87,38 @@ func (k *keyvend) answer(request string, status int, body string) {
 		return
 	}
 	k.refuse[request] = answer{status, body}
+}
+
+// hold keeps answers to a request back, each as it is when it is asked for, until
+// the test releases them.
+func (k *keyvend) hold(request string) (release func()) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	held := make(chan struct{})
+	k.held[request] = held
+	release = sync.OnceFunc(func() { close(held) })
+	k.t.Cleanup(release)
+	return release
+}
+
+// waiting is how many answers to a request are held.
+func (k *keyvend) waiting(request string) int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.waits[request]
+}
+
+func (k *keyvend) count(r *http.Request, n int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.waits[r.Method+" "+r.URL.Path] += n
+}
+
+// pass ends holding: what is held stays so until it is released.
+func (k *keyvend) pass(request string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.held, request)
 }
 
 // offer adds a provider of the catalog; change may change it.
@@ -152,6 +186,14 @@ func (k *keyvend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	body, _ := io.ReadAll(r.Body)
 	a := k.widget(r, body)
+	k.mu.Lock()
+	held := k.held[r.Method+" "+r.URL.Path]
+	k.mu.Unlock()
+	if held != nil {
+		k.count(r, 1)
+		<-held
+		k.count(r, -1)
+	}
 	h.Set("Content-Type", "application/json")
 	w.WriteHeader(a.status)
 	_, _ = io.WriteString(w, a.body)
@@ -263,7 +305,7 @@ func (k *keyvend) product(w http.ResponseWriter, r *http.Request) {
 	if path.Ext(r.URL.Path) == ".js" {
 		h.Set("Content-Type", "text/javascript")
 	}
-	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self' "+k.url+"; connect-src "+k.url+"; img-src 'self'; frame-src "+k.url+
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self' "+k.url+"; connect-src 'self' "+k.url+"; img-src 'self'; frame-src "+k.url+
 		"; base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'")
 	_, _ = io.WriteString(w, page)
 }

@@ -61,11 +61,19 @@ func gone(t *testing.T, p *browsertest.Page, key string) {
 
 func TestF45_TheKeyIsNowhereOnceItWasSent(t *testing.T) {
 	key := canary + "0123456789abcdef"
-	for name, status := range map[string]int{"stored": 0, "refused": http.StatusUnprocessableEntity, "failing": http.StatusInternalServerError} {
+	for name, c := range map[string]struct {
+		status int
+		next   string
+	}{
+		"stored":  {},
+		"refused": {http.StatusUnprocessableEntity, "Nothing was stored. Enter the key once more."},
+		"limited": {http.StatusTooManyRequests, "Nothing was stored. Enter the key once more."},
+		"failing": {http.StatusInternalServerError, "Nobody knows whether the key was stored. Enter it once more: that does no harm."},
+	} {
 		k := newKeyvend(t)
 		k.offer("openai", nil)
-		if status != 0 {
-			k.answer("PUT /_widgets/DataIntegrations/openai/api-key", status, `{"message":"The provider refuses this key.","code":"key_refused"}`)
+		if c.status != 0 {
+			k.answer(putPath, c.status, `{"message":"The provider refuses this key.","code":"key_refused"}`)
 		}
 		p := browsertest.Open(t)
 		p.Visit(k.element(""))
@@ -77,13 +85,13 @@ func TestF45_TheKeyIsNowhereOnceItWasSent(t *testing.T) {
 			t.Fatal("a key that is there is not seen")
 		}
 		p.Click("button", "Save key")
-		if status == 0 {
+		if c.status == 0 {
 			p.Says("the key is saved")
 			if heard := browsertest.Eval[string](p, `heard.join()`); heard != `{"slug":"openai","account_id":"data_installation_openai"}` {
 				t.Errorf("the page hears %s", heard)
 			}
 		} else {
-			p.Says("The provider refuses this key. Nothing was stored. Enter the key once more.")
+			p.Says("The provider refuses this key. " + c.next)
 			if focused := p.Focused(); focused.Name != "API key" || focused.Value != "" {
 				t.Errorf("%s: the focus is on %v", name, focused)
 			}
@@ -107,6 +115,67 @@ func TestF45_AFormThatIsClosedTakesTheKeyWithIt(t *testing.T) {
 	if len(k.keys()) > 0 {
 		t.Errorf("stored: %v", k.keys())
 	}
+}
+
+func TestF45_APageThatWasLeftComesBackWithoutTheKey(t *testing.T) {
+	k := newKeyvend(t)
+	k.offer("freshdesk", nil)
+	p := browsertest.Open(t)
+	p.Visit(k.element(""))
+	away := k.page("/away", "<p>Elsewhere</p>", "")
+	p.Click("button", "Connect: Freshdesk")
+	p.Find("dialog", "Connect Freshdesk")
+	p.Type(canary + "0123456789abcdef")
+	p.Click("button", "Show key")
+	p.Fill("textbox", "Subdomain", "acme")
+	p.Do(`window.kept = true; addEventListener("pageshow", ({ persisted }) => window.back = persisted)`)
+	p.Visit(away)
+	p.Says("Elsewhere")
+	p.Do(`setTimeout(() => history.back())`)
+	p.Says("Settings")
+	p.Wait("the page to be there again", func() bool { return len(p.All("button", "Connect: Freshdesk"))+len(p.All("dialog", "")) > 0 })
+	if all := browsertest.Eval[string](p, everywhere); strings.Contains(all, canary) {
+		t.Errorf("the page has the key: %s", all)
+	}
+	t.Logf("the browser had kept the page: %v", browsertest.Eval[bool](p, `window.kept === true`))
+
+	// A browser that keeps pages says so when one is left.
+	p.Visit(k.element(""))
+	p.Click("button", "Connect: Freshdesk")
+	p.Find("dialog", "Connect Freshdesk")
+	p.Type(canary + "0123456789abcdef")
+	p.Fill("textbox", "Subdomain", "acme")
+	p.Do(`dispatchEvent(new PageTransitionEvent("pagehide", { persisted: true }))`)
+	all := browsertest.Eval[string](p, everywhere)
+	if strings.Contains(all, canary) || !strings.Contains(all, "acme") {
+		t.Errorf("the page has %s", all)
+	}
+	// And what is entered then is taken.
+	p.Fill("textbox", "API key", "canary00000000000000")
+	p.Press("Enter")
+	p.Says("Freshdesk: the key is saved.")
+}
+
+func TestF45_TheKeyIsNowhereWhenThePageIsLeftWhileItIsSaved(t *testing.T) {
+	k := newKeyvend(t)
+	k.offer("openai", nil)
+	p := browsertest.Open(t)
+	p.Visit(k.element(""))
+	away := k.page("/away", "<p>Elsewhere</p>", "")
+	k.hold(putPath)
+	p.Click("button", "Connect: OpenAI")
+	p.Type(openAIKey)
+	p.Press("Enter")
+	p.Find("button", "Saving…")
+	if all := browsertest.Eval[string](p, everywhere); strings.Contains(all, openAIKey) {
+		t.Errorf("the page has the key while it is sent: %s", all)
+	}
+	p.Visit(away)
+	p.Says("Elsewhere")
+	p.Do(`setTimeout(() => history.back())`)
+	p.Says("Settings")
+	p.Says("OpenAI")
+	gone(t, p, openAIKey)
 }
 
 func TestNothingIsAskedOfAnyoneElse(t *testing.T) {
@@ -148,7 +217,7 @@ func TestF48_MarkupIsShownAsText(t *testing.T) {
 	for _, text := range hostile {
 		p.Says(text)
 		k.mu.Lock()
-		k.reads = []object{{"count": 1, "last_read_at": text, "api_key_id": text}}
+		k.reads = []object{{"count": 1, "last_read_at": text, "api_key_id": "api_key_1", "api_key_name": text}}
 		k.mu.Unlock()
 		p.Click("button", "Who used it: "+text)
 		p.Says("with " + text)

@@ -118,6 +118,7 @@ func TestFailuresSayWhatToDoNext(t *testing.T) {
 		p.Says(says)
 	}
 	again(listPath, http.StatusServiceUnavailable, `{"message":"The service is busy. Try again in a moment.","code":"service_unavailable"}`, "Your connections could not be loaded. The service is busy. Try again in a moment.")
+	again(listPath, http.StatusTooManyRequests, `{"message":"Too many requests. Wait a minute and try again.","code":"rate_limit_exceeded"}`, "Your connections could not be loaded. Too many requests. Wait a minute and try again.")
 	again(listPath, http.StatusBadGateway, `<html>`, "Your connections could not be loaded. Something went wrong. Try again.")
 	again(listPath, http.StatusForbidden, `{"message":"Pages of this origin may not use this token.","code":"origin_not_allowed"}`, "Pages of this origin may not use this token.")
 	k.answer(listPath, 0, "")
@@ -134,13 +135,19 @@ func TestFailuresSayWhatToDoNext(t *testing.T) {
 	p.Paste(openAIKey)
 	p.Press("Enter")
 	p.Says("Nope. Nothing was stored.")
+	for status, says := range map[int]string{http.StatusTooManyRequests: "This user has tried too many keys. Try again in ten minutes. Nothing was stored.", http.StatusServiceUnavailable: "This user has tried too many keys. Try again in ten minutes. Nobody knows whether the key was stored."} {
+		k.answer(putPath, status, `{"message":"This user has tried too many keys. Try again in ten minutes.","code":"verification_limit"}`)
+		p.Paste(openAIKey)
+		p.Press("Enter")
+		p.Says(says)
+	}
 	p.Press("Escape")
 
 	p.Do(`window.fetch = () => Promise.reject(new TypeError("away"))`)
 	p.Click("button", "Connect: OpenAI")
 	p.Paste(openAIKey)
 	p.Press("Enter")
-	p.Says("The server cannot be reached. Look whether you are online, and try again.")
+	p.Says("The server did not answer. Look whether you are online, and try again. Nobody knows whether the key was stored. Enter it once more: that does no harm.")
 	if keys := k.keys(); len(keys) > 0 {
 		t.Errorf("stored: %v", keys)
 	}
@@ -165,6 +172,9 @@ func TestAKeysHealthIsSaidInWords(t *testing.T) {
 	p := browsertest.Open(t)
 	p.Visit(k.element(""))
 	p.Says("Needs a new key")
+	if row := browsertest.Eval[string](p, `[...document.querySelector("keyvend-pipes").shadowRoot.querySelectorAll("li")].find((row) => row.textContent.includes("Needs a new key")).textContent`); strings.Contains(row, "works") {
+		t.Errorf("a key that is to be replaced is praised: %s", row)
+	}
 	for slug, c := range cases {
 		p.Says(c.word)
 		p.Click("button", "Replace key: "+slug)

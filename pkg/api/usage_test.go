@@ -3,6 +3,7 @@ package api_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"keyvend/pkg/audit"
 	"keyvend/pkg/boot/boottest"
+	"keyvend/pkg/operator"
 	"keyvend/pkg/table/tabletest"
 )
 
@@ -236,5 +238,42 @@ func TestF12_WithoutTheTableUsageIs503(t *testing.T) {
 		a := newAcme(t, boottest.Config{})
 		a.Table.Fail(func(c tabletest.Call) bool { return c.Method == tabletest.Get && strings.HasPrefix(c.Keys[0].PK, "L#") })
 		busy(t, a.Do(a.token, "GET", strings.Replace(path, "%s", a.account, 1), ""), "service_unavailable")
+	}
+}
+
+func TestAUserIsToldWithWhichOfTheProductsAPIKeysHisKeyWasReadAndNothingElseOfThem(t *testing.T) {
+	a := newWidgeted(t, boottest.Config{})
+	path := itsReads + a.account + "/reads"
+	if got := a.browse(a.anna, "GET", path, ""); got.Status != 200 || !strings.Contains(got.Body, `"data":[]`) {
+		t.Errorf("before any: %d %s", got.Status, got.Body)
+	}
+	issued, err := a.App.Tenants()(t.Context(), operator.Request{Action: operator.IssueAPIKey, Tenant: a.tenant, Name: "Nightly import", Scopes: []string{"vend"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Vend(issued.Token, "openai", "anna") // 12:00:00
+	a.Clock.Pass(time.Second)
+	a.vends(t, key)
+	a.enters(t)
+	// A key of which there is no row any more.
+	lost := a.Audit.Last()
+	lost.APIKey, lost.RequestID, lost.At = "api_key_01KJMMA2G0E8CREG05T91RTXB4", "req_01KJMMA2G0E8CREG05T91RTXB4", lost.At.Add(time.Second)
+	a.entersLines(t, lost)
+	before := a.Table.Calls(tabletest.Get)
+	var list struct{ Data []map[string]any }
+	got := a.browse(a.anna, "GET", path, "")
+	if err := json.Unmarshal([]byte(got.Body), &list); err != nil || got.Status != 200 {
+		t.Fatalf("%d %s", got.Status, got.Body)
+	}
+	if calls := a.Table.Calls(tabletest.Get) - before; calls > 4 {
+		t.Errorf("%d reads of the table", calls)
+	}
+	want := []map[string]any{
+		{"api_key_id": lost.APIKey, "api_key_name": nil, "window_start": "2026-03-01T12:00:00.000Z", "count": 1.0, "last_read_at": "2026-03-01T12:00:02.000Z"},
+		{"api_key_id": keyIDOf(a.token), "api_key_name": "test", "window_start": "2026-03-01T12:00:00.000Z", "count": 1.0, "last_read_at": "2026-03-01T12:00:01.000Z"},
+		{"api_key_id": issued.APIKey.ID, "api_key_name": "Nightly import", "window_start": "2026-03-01T12:00:00.000Z", "count": 1.0, "last_read_at": "2026-03-01T12:00:00.000Z"},
+	}
+	if !slices.EqualFunc(list.Data, want, maps.Equal) {
+		t.Errorf("%v\nwant %v", list.Data, want)
 	}
 }

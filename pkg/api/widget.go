@@ -216,7 +216,7 @@ func (h widget) reads(ctx context.Context, v *vault.Visit, in *ownAccountPath) (
 	}
 	data := make([]wireOwnRead, len(reads))
 	for i, read := range reads {
-		data[i] = wireOwnRead{stamp(read.Start), read.Count, stamp(read.LastAt)}
+		data[i] = wireOwnRead{read.APIKey, orNil(read.KeyName), stamp(read.Start), read.Count, stamp(read.LastAt)}
 	}
 	return ok(plainList(data)), nil
 }

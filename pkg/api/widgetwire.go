@@ -215,8 +215,12 @@ func ownAccountOnWire(p vault.Profile) *wireOwnAccount {
 	}
 }
 
+// wireOwnRead is a read as the user is told of it: with the name that the product
+// gave its API key, null when there is no such key any more.
 type wireOwnRead struct {
-	WindowStart string `json:"window_start"` // of five minutes
-	Count       int    `json:"count"`
-	LastReadAt  string `json:"last_read_at"`
+	APIKeyID    string  `json:"api_key_id"`
+	APIKeyName  *string `json:"api_key_name"`
+	WindowStart string  `json:"window_start"` // of five minutes
+	Count       int     `json:"count"`
+	LastReadAt  string  `json:"last_read_at"`
 }

@@ -16,9 +16,10 @@ type Mistake struct {
 
 // The mistakes.
 var (
-	OwnKey  = Mistake{"keyvend_api_key", "secret is an API key of keyvend itself, not a key of the provider. Bring the key that the user got from the provider, and revoke this one if a user had it."}
-	Command = Mistake{"whole_command", "secret is a whole command. Send the key alone, as the provider shows it."}
-	Bearer  = Mistake{"bearer_prefix", `secret begins with "Bearer", which a header has before a key and no key has. Send the key alone.`}
+	OwnKey   = Mistake{"keyvend_api_key", "secret is an API key of keyvend itself, not a key of the provider. Bring the key that the user got from the provider, and revoke this one if a user had it."}
+	OwnToken = Mistake{"keyvend_token", "secret is a widget token or a session of keyvend itself, not a key of the provider. Bring the key that the user got from the provider."}
+	Command  = Mistake{"whole_command", "secret is a whole command. Send the key alone, as the provider shows it."}
+	Bearer   = Mistake{"bearer_prefix", `secret begins with "Bearer", which a header has before a key and no key has. Send the key alone.`}
 )
 
 // Spot reports what text is instead of a key, false when it may be one.
@@ -27,6 +28,8 @@ func Spot(text string) (Mistake, bool) {
 	switch {
 	case ownKey(bare):
 		return OwnKey, true
+	case strings.Contains(bare, ownHeader):
+		return OwnToken, true
 	case command(bare):
 		return Command, true
 	case bearer(bare):
@@ -51,6 +54,10 @@ const (
 	ownPrefix = "sk_kv_"
 	ownLength = 106
 )
+
+// ownHeader begins the header of every token of package session: {"alg":"EdDSA",
+// "typ":"keyvend-, without a space, in base64url.
+const ownHeader = "eyJhbGciOiJFZERTQSIsInR5cCI6ImtleXZlbmQt"
 
 // ownKey also finds a whole token behind something else: a name, a header.
 func ownKey(s string) bool {

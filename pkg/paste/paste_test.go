@@ -31,7 +31,7 @@ func TestWhatCanBeNoKeyIsSpottedAndNothingElse(t *testing.T) {
 			t.Errorf("%s: %v %q", c.Name, found, mistake.Sentence)
 		}
 	}
-	for _, m := range []paste.Mistake{paste.OwnKey, paste.Command, paste.Bearer} {
+	for _, m := range []paste.Mistake{paste.OwnKey, paste.OwnToken, paste.Command, paste.Bearer} {
 		if !spotted[m.Code] {
 			t.Errorf("no case of %s", m.Code)
 		}

@@ -125,6 +125,27 @@ func (s *Store) LastUsed(ctx context.Context, tenant string, accountIDs []string
 	return last, nil
 }
 
+// APIKeyNames implements vault.DirectoryStore.
+func (s *Store) APIKeyNames(ctx context.Context, tenant string, ids []string) (map[string]string, error) {
+	names := map[string]string{}
+	for batch := range slices.Chunk(ids, table.MaxGet) {
+		keys := make([]table.Key, len(batch))
+		for i, id := range batch {
+			keys[i] = apiKeyKey(tenant, id)
+		}
+		items, err := s.Table.Get(ctx, keys...)
+		if err != nil {
+			return nil, readable(err)
+		}
+		for i, id := range batch {
+			if key, err := decode(items, keys[i], asAPIKey(tenant, id)); err == nil && key != nil {
+				names[id] = key.Name
+			}
+		}
+	}
+	return names, nil
+}
+
 // AuditPosition is how far the audit file of a laptop was read, the zero one when
 // it never was.
 func (s *Store) AuditPosition(ctx context.Context) (audit.Position, error) {

@@ -35,6 +35,9 @@ type DirectoryStore interface {
 	// ledger knows, in one round trip for 100 of them.
 	LastUsed(ctx context.Context, tenant string, accountIDs []string) (map[string]time.Time, error)
 	AccountReads(ctx context.Context, tenant, accountID string) (*usage.Reads, error)
+	// APIKeyNames are the names of API keys, by id, in one round trip for 100 of
+	// them; those of which there is no row, or none that can be read, are left out.
+	APIKeyNames(ctx context.Context, tenant string, ids []string) (map[string]string, error)
 }
 
 // AccountRange is a range of a tenant's accounts.

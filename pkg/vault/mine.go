@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"keyvend/pkg/account"
 	"keyvend/pkg/fault"
@@ -81,14 +82,37 @@ func (m *Mine) Disconnect(ctx context.Context, v *Visit, id string) error {
 	return errGone
 }
 
+// NamedRead is a read with the name of the API key that it was made with.
+type NamedRead struct {
+	usage.Read
+	KeyName string // "" when there is no such key any more
+}
+
 // Reads are who read the key of the user's account of that id lately, the newest
-// first.
-func (m *Mine) Reads(ctx context.Context, v *Visit, id string) ([]usage.Read, error) {
+// first. They tell the user no more of an API key than its id and name.
+func (m *Mine) Reads(ctx context.Context, v *Visit, id string) ([]NamedRead, error) {
 	there, err := m.find(ctx, v, id)
 	if err != nil {
 		return nil, err
 	}
-	return m.Directory.readsOf(ctx, there.View.Account)
+	reads, err := m.Directory.readsOf(ctx, there.View.Account)
+	if err != nil || len(reads) == 0 {
+		return nil, err
+	}
+	keys := make([]string, len(reads))
+	for i, read := range reads {
+		keys[i] = read.APIKey
+	}
+	slices.Sort(keys)
+	names, err := m.Directory.Store.APIKeyNames(ctx, v.Target.Tenant, slices.Compact(keys))
+	if err != nil {
+		return nil, err
+	}
+	named := make([]NamedRead, len(reads))
+	for i, read := range reads {
+		named[i] = NamedRead{read, names[read.APIKey]}
+	}
+	return named, nil
 }
 
 // find is v on the rows of the user's living account of that id.

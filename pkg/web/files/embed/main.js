@@ -12,7 +12,8 @@
 //
 //   from here    keyvend:token-needed    send a token: at the beginning, and whenever
 //                                        the last one ends
-//                keyvend:height          {height} in CSS pixels, for the iframe
+//                keyvend:height          {height} in CSS pixels that the frame takes to
+//                                        show all there is, what is open included
 //                keyvend-connected, keyvend-disconnected, keyvend-expired
 //                                        {detail}, as the element tells them
 //   to here      keyvend:token           {token}
@@ -22,6 +23,9 @@ import "../widget/element.js";
 
 /** How long the site has to send a token. */
 const PATIENCE = 20_000;
+
+/** What a dialog leaves free round itself, its border included, in CSS pixels. */
+const AROUND = 24;
 
 /** @type {((token: string) => void) | undefined} */
 let waiting; // for a token
@@ -45,7 +49,7 @@ document.adoptedStyleSheets = [page];
 if (site) {
   pipes.authToken = needed;
   addEventListener("message", heard);
-  new ResizeObserver(([entry]) => tell({ type: "keyvend:height", height: Math.ceil(entry?.borderBoxSize[0]?.blockSize ?? 0) })).observe(pipes);
+  measure(pipes);
   for (const type of ["keyvend-connected", "keyvend-disconnected", "keyvend-expired"]) {
     pipes.addEventListener(type, (event) => tell({ type, detail: /** @type {CustomEvent} */ (event).detail }));
   }
@@ -61,6 +65,27 @@ function needed() {
     setTimeout(() => reject(new Error("keyvend: the site sent no token")), PATIENCE);
     tell({ type: "keyvend:token-needed" });
   });
+}
+
+/**
+ * measure tells the height of the element, or of a dialog that is higher: that lies
+ * over the page, and has no more room than the frame gives it.
+ *
+ * @param {HTMLElement} element
+ */
+function measure(element) {
+  let told = 0;
+  const sizes = new ResizeObserver(() => {
+    const open = element.shadowRoot?.querySelector("dialog");
+    const height = Math.ceil(Math.max(element.offsetHeight, open ? open.scrollHeight + AROUND : 0));
+    if (height !== told) tell({ type: "keyvend:height", height: (told = height) });
+  });
+  const all = () => {
+    sizes.disconnect();
+    for (const part of [element, ...(element.shadowRoot?.querySelectorAll("dialog > *") ?? [])]) sizes.observe(part);
+  };
+  if (element.shadowRoot) new MutationObserver(all).observe(element.shadowRoot, { childList: true });
+  all();
 }
 
 /** @param {MessageEvent} message */

@@ -39,7 +39,8 @@
  * @typedef {object} Read
  * @property {string} last_read_at
  * @property {number} count
- * @property {string} [api_key_id] which of the app's own keys it was read with
+ * @property {string} api_key_id which of the app's own keys it was read with
+ * @property {string | null} api_key_name null: there is no such key any more
  */
 
 /** Failure is why a request came to nothing. */
@@ -55,11 +56,19 @@ export class Failure extends Error {
     this.sentence = typeof said?.message === "string" ? said.message : "";
   }
 
+  /** Whether it is certain that nothing was done. */
+  get refused() {
+    return this.status >= 400 && this.status < 500;
+  }
+
   /** Whether the token was refused. Other refusals with 403 have a code of their own. */
   get expired() {
     return this.status === 401 || (this.status === 403 && (this.code === "" || this.code === "invalid_widget_token"));
   }
 }
+
+/** How long an answer may take, in milliseconds: longer than any that comes. */
+const PATIENCE = 40_000;
 
 /** Server is keyvend, as the widget sees it. */
 export class Server {
@@ -95,10 +104,10 @@ export class Server {
    * @param {string} slug
    * @param {string} secret
    * @param {Record<string, string> | undefined} config undefined keeps what is stored
-   * @returns {Promise<void>}
+   * @returns {Promise<{id: string}>} the account
    */
   async store(slug, secret, config) {
-    await this.#ask("PUT", `/_widgets/DataIntegrations/${encodeURIComponent(slug)}/api-key`, { secret, config });
+    return this.#ask("PUT", `/_widgets/DataIntegrations/${encodeURIComponent(slug)}/api-key`, { secret, config });
   }
 
   /**
@@ -144,7 +153,7 @@ export class Server {
         method,
         headers,
         body: body && JSON.stringify(body),
-        signal: this.signal,
+        signal: AbortSignal.any([this.signal, AbortSignal.timeout(PATIENCE)]),
         credentials: "omit",
         cache: "no-store",
         redirect: "error", // a key goes nowhere else
@@ -153,7 +162,7 @@ export class Server {
     } catch {
       throw new Failure(0);
     }
-    const said = await answer.json().catch(() => null);
+    const said = await answer.json().catch(() => null); // cut short, or none of ours
     if (!answer.ok || said === null) throw new Failure(answer.status, said);
     return said;
   }

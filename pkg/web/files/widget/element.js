@@ -41,6 +41,12 @@ export class KeyvendPipes extends HTMLElement {
   /** @type {Offer[] | undefined} undefined: not loaded */
   #offers;
 
+  #loads = 0; // that were begun: the newest alone is shown
+  /** @type {Map<string, import("./api.js").Read[]>} */
+  #unfolded = new Map(); // the reads that are shown, by account id
+  /** @type {KeyForm | undefined} */
+  #form; // that is open
+
   /** @type {AbortController | undefined} */
   #life; // of the requests that are under way
   /** @type {Session | undefined} */
@@ -101,14 +107,19 @@ export class KeyvendPipes extends HTMLElement {
     this.#texts = this.#early("texts") ?? (this.hasAttribute("texts") ? parsedTexts(this.getAttribute("texts")) : this.#texts);
     this.#logos = this.#early("logos") ?? this.#logos;
     this.#connected = true;
+    addEventListener("pagehide", this.#hide);
     this.#say();
     this.#start();
   }
 
   disconnectedCallback() {
     this.#connected = false;
+    removeEventListener("pagehide", this.#hide);
     this.#end();
   }
+
+  /** A page that is left may be kept whole and come back: without the key. */
+  #hide = () => this.#form?.clear();
 
   /**
    * early is what the page set before this class was known; it lies in the way of
@@ -146,7 +157,7 @@ export class KeyvendPipes extends HTMLElement {
   #start() {
     this.#end();
     this.#offers = undefined;
-    this.#show(el("p", { role: "status" }, this.#words.say("loading")), true);
+    this.#loading();
     const source = this.#source ?? this.getAttribute("token");
     if (!source) return;
     this.#life = new AbortController();
@@ -158,10 +169,15 @@ export class KeyvendPipes extends HTMLElement {
   /** renew goes on with another token, and what is open stays open. */
   #renew() {
     const source = this.#source ?? this.getAttribute("token");
-    if (!this.#server || !this.#offers || !source) return this.#start();
+    if (!this.#server || !source) return this.#start();
     this.#session?.close();
     this.#server.session = this.#session = new Session(source);
+    if (!this.#offers) this.#loading();
     this.#load();
+  }
+
+  #loading() {
+    this.#show(el("p", { role: "status" }, this.#words.say("loading")), true);
   }
 
   /** say says everything anew. */
@@ -185,13 +201,15 @@ export class KeyvendPipes extends HTMLElement {
   async #load() {
     const server = this.#server;
     if (!server) return;
+    const load = ++this.#loads;
+    const late = () => load !== this.#loads || server !== this.#server;
     try {
       const offers = await server.offers();
-      if (server !== this.#server) return;
+      if (late()) return;
       this.#offers = offers;
       this.#list();
     } catch (failure) {
-      if (server !== this.#server) return;
+      if (late()) return;
       this.#offers = undefined;
       this.#fail(failure);
     }
@@ -203,6 +221,7 @@ export class KeyvendPipes extends HTMLElement {
       connect: (offer) => this.#connect(offer),
       disconnect: (offer, account) => this.#disconnect(offer, account),
       reads: (account) => this.#ask((server) => server.reads(account.id)),
+      unfolded: this.#unfolded,
     }, this.#logos));
     this.#focus(focused);
   }
@@ -252,30 +271,55 @@ export class KeyvendPipes extends HTMLElement {
   #connect(offer) {
     const words = this.#words;
     const form = new KeyForm(offer, words, async (secret, config) => {
+      /** @type {string} */
+      let account;
       try {
-        await this.#ask((server) => server.store(offer.slug, secret, config));
+        account = (await this.#ask((server) => server.store(offer.slug, secret, config))).id;
       } catch (failure) {
-        return this.#why(failure);
+        return this.#notSaved(failure, offer, dialog);
       }
-      const news = await this.#saved(offer);
+      const news = await this.#saved(offer, account);
       dialog.close();
       this.#news.textContent = news;
       return "";
     }, () => dialog.close());
     const title = words.say(offer.account ? "rotateTitle" : "connectTitle", { name: offer.name });
     const dialog = this.#open(title, "dialog", offer, form.input, form.element);
+    this.#form = form;
+    dialog.addEventListener("close", () => {
+      form.clear();
+      if (this.#form === form) this.#form = undefined;
+    });
+  }
+
+  /**
+   * notSaved says why a key was not stored, and what next: in the form, or in the
+   * list when that is closed by now.
+   *
+   * @param {unknown} failure
+   * @param {Offer} offer
+   * @param {HTMLDialogElement} dialog
+   */
+  #notSaved(failure, { name }, dialog) {
+    // What is no Failure is the page's function for tokens: nothing was sent.
+    const certain = !(failure instanceof Failure) || failure.refused;
+    const why = `${this.#why(failure)} ${this.#words.say(certain ? "again" : "unsure")}`;
+    if (!dialog.open) this.#news.textContent = this.#words.say("notSaved", { name, why });
+    if (outdated(failure)) this.#load();
+    return why;
   }
 
   /**
    * saved says what became of a key that was stored.
    *
    * @param {Offer} offer
+   * @param {string} id of the account
    */
-  async #saved({ slug, name }) {
+  async #saved({ slug, name }, id) {
     const words = this.#words;
+    this.#tell("keyvend-connected", { slug, account_id: id });
     await this.#load();
     const account = this.#offers?.find((offer) => offer.slug === slug)?.account;
-    this.#tell("keyvend-connected", { slug, account_id: account?.id });
     if (!account?.health) return words.say("savedUnchecked", { name });
     if (account.health.verdict === "valid") return words.say("savedValid", { name });
     return `${words.say("saved", { name })} ${sentence(account.health, words)}`;
@@ -291,18 +335,22 @@ export class KeyvendPipes extends HTMLElement {
     const error = el("p", { role: "alert", class: "bad" });
     const confirm = el("button", { type: "button", class: "danger", part: "button", click: async () => {
       if (isBusy(confirm)) return;
+      error.textContent = "";
       const done = busy(confirm, words.say("disconnecting"));
       try {
         await this.#ask((server) => server.disconnect(account.id));
       } catch (failure) {
         done(words.say("disconnect"));
-        error.textContent = this.#why(failure);
+        const why = this.#why(failure);
+        error.textContent = why;
+        if (!dialog.open) this.#news.textContent = words.say("disconnectFailed", { name, why });
+        if (outdated(failure)) this.#load();
         return;
       }
+      this.#tell("keyvend-disconnected", { slug, account_id: account.id });
       await this.#load();
       dialog.close();
       this.#news.textContent = words.say("disconnectDone", { name });
-      this.#tell("keyvend-disconnected", { slug, account_id: account.id });
     } }, words.say("disconnect"));
     const cancel = el("button", { type: "button", part: "button", click: () => dialog.close() }, words.say("cancel"));
     const dialog = this.#open(words.say("disconnectTitle", { name }), "alertdialog", offer, cancel,
@@ -323,7 +371,7 @@ export class KeyvendPipes extends HTMLElement {
   #open(title, role, offer, first, ...content) {
     this.#news.textContent = "";
     const from = this.#focusedKey();
-    return open(/** @type {ShadowRoot} */ (this.shadowRoot), title, role, () => this.#focus(from, `rotate ${offer.slug}`, `connect ${offer.slug}`), first, ...content);
+    return open(/** @type {ShadowRoot} */ (this.shadowRoot), title, role, () => this.#focus(from, `rotate ${offer.slug}`, `connect ${offer.slug}`, "retry"), first, ...content);
   }
 
   #focusedKey() {
@@ -350,6 +398,15 @@ export class KeyvendPipes extends HTMLElement {
   #tell(event, detail) {
     this.dispatchEvent(new CustomEvent(event, { detail, bubbles: true, composed: true }));
   }
+}
+
+/**
+ * outdated tells whether the list may be another after a failure.
+ *
+ * @param {unknown} failure
+ */
+function outdated(failure) {
+  return failure instanceof Failure && (!failure.refused || failure.status === 404);
 }
 
 /**

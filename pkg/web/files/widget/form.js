@@ -21,7 +21,7 @@ export class KeyForm {
   /**
    * @param {Offer} offer
    * @param {Words} words
-   * @param {(secret: string, config: Record<string, string> | undefined) => Promise<string>} save answers why not, "" when it is done
+   * @param {(secret: string, config: Record<string, string> | undefined) => Promise<string>} save answers why not, and what next, "" when it is done
    * @param {() => void} cancel
    */
   constructor(offer, words, save, cancel) {
@@ -165,17 +165,21 @@ export class KeyForm {
    */
   async #send(secret) {
     const { input, words } = this;
-    this.#clear();
+    this.clear();
     const done = busy(this.submit, words.say("saving"));
     const why = await this.save(secret, this.#config());
     done(words.say("save"));
-    if (why !== "") this.#refuse(`${why} ${words.say("again")}`, input);
+    if (why !== "") this.#refuse(why, input);
   }
 
-  #clear() {
-    this.input.value = this.#asIs = this.#told = "";
+  /** clear forgets the key, and leaves the settings. */
+  clear() {
+    this.input.value = "";
+    this.#asIs = this.#told = "";
+    this.input.removeAttribute("aria-invalid");
     this.notice.replaceChildren();
     this.error.textContent = "";
+    this.submit.textContent = this.words.say("save");
   }
 
   /**

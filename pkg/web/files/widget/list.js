@@ -5,12 +5,14 @@ import { el, picture, said } from "./dom.js";
 /**
  * @typedef {import("./api.js").Offer} Offer
  * @typedef {import("./api.js").Account} Account
+ * @typedef {import("./api.js").Read} Read
  * @typedef {import("./words.js").Words} Words
  *
  * @typedef {object} Actions what a user may do with a service
  * @property {(offer: Offer) => void} connect first or again
  * @property {(offer: Offer, account: Account) => void} disconnect
- * @property {(account: Account) => Promise<import("./api.js").Read[]>} reads
+ * @property {(account: Account) => Promise<Read[]>} reads
+ * @property {Map<string, Read[]>} unfolded the reads that are shown, as far as they are known, by account id
  */
 
 /**
@@ -41,14 +43,19 @@ function row(offer, words, actions, logo) {
       button(offer, "connect", words, () => actions.connect(offer), "main")));
   }
   about.append(...standing(account, words));
-  const ledger = el("div", { class: "ledger", id: `reads-${offer.slug}`, hidden: true });
-  const opener = button(offer, "reads", words, async () => {
-    ledger.hidden = !ledger.hidden;
-    opener.setAttribute("aria-expanded", String(!ledger.hidden));
-    if (!ledger.hidden) await unfold(ledger, opener.ariaLabel ?? "", () => actions.reads(account), words);
+  const ledger = el("div", { class: "ledger", id: `reads-${offer.slug}` });
+  const opener = button(offer, "reads", words, () => {
+    if (!actions.unfolded.delete(account.id)) actions.unfolded.set(account.id, []);
+    show();
   });
-  opener.setAttribute("aria-expanded", "false");
+  const show = () => {
+    const known = actions.unfolded.get(account.id);
+    ledger.hidden = !known;
+    opener.setAttribute("aria-expanded", String(!ledger.hidden));
+    if (known) unfold(ledger, opener.ariaLabel ?? "", known, () => actions.reads(account), words);
+  };
   opener.setAttribute("aria-controls", ledger.id);
+  show();
   return el("li", { part: "service" }, sign(name, logo), about, el("div", { class: "actions" },
     button(offer, "rotate", words, () => actions.connect(offer)),
     opener,
@@ -104,7 +111,7 @@ function standing(account, words) {
   ];
   return [
     el("p", { class: `state ${color}` }, words.has(verdict) ? words.say(verdict) : words.say("unknown")),
-    health && verdict !== "valid" && el("p", { class: "hint" }, said(sentence(health, words))),
+    health && health.verdict !== "valid" && el("p", { class: "hint" }, said(sentence(health, words))),
     el("p", { class: "meta" }, ...facts.filter(Boolean).map((fact) => el("span", {}, fact || ""))),
   ].filter((child) => child instanceof Node);
 }
@@ -130,32 +137,36 @@ export function sentence(health, words) {
 }
 
 /**
- * unfold shows who read a key.
+ * unfold shows who read a key: what is known at once, and what there is by now.
  *
  * @param {HTMLElement} ledger
  * @param {string} title
- * @param {() => Promise<import("./api.js").Read[]>} load
+ * @param {Read[]} known takes what is loaded
+ * @param {() => Promise<Read[]>} load
  * @param {Words} words
  */
-async function unfold(ledger, title, load, words) {
+async function unfold(ledger, title, known, load, words) {
   const news = el("p", { role: "status", class: "hint" });
-  ledger.replaceChildren(news);
-  news.textContent = words.say("readsLoading");
+  const show = (/** @type {string} */ text) => {
+    ledger.replaceChildren(news, ...(known.length > 0 ? [entries(known, title, words)] : []));
+    news.textContent = text;
+  };
+  const zone = words.say("readsZone", { zone: words.zone() });
+  show(known.length > 0 ? zone : words.say("readsLoading"));
   try {
-    const reads = await load();
-    news.textContent = reads.length === 0 ? words.say("readsNone") : words.say("readsZone", { zone: words.zone() });
-    if (reads.length > 0) ledger.append(entries(reads, title, words));
+    known.splice(0, Infinity, ...(await load()));
+    show(known.length > 0 ? zone : words.say("readsNone"));
   } catch {
-    news.textContent = words.say("readsFailed");
+    show(words.say("readsFailed"));
   }
 }
 
 /**
- * @param {import("./api.js").Read[]} reads
+ * @param {Read[]} reads
  * @param {string} title
  * @param {Words} words
  */
 function entries(reads, title, words) {
-  return el("ol", { class: "hint", role: "list", "aria-label": title }, ...reads.map(({ last_read_at: at, count, api_key_id: key }) => el("li", {},
-    el("time", { datetime: at }, words.moment(at)), el("span", {}, words.say(count === 1 ? "readOnce" : "readOften", { count })), key && el("span", {}, words.say("readBy", { key })))));
+  return el("ol", { class: "hint", role: "list", "aria-label": title }, ...reads.map(({ last_read_at: at, count, api_key_name: name, api_key_id: id }) => el("li", {},
+    el("time", { datetime: at }, words.moment(at)), el("span", {}, words.say(count === 1 ? "readOnce" : "readOften", { count })), el("span", {}, said(words.say("readBy", { key: name ?? id }))))));
 }

@@ -7,7 +7,7 @@
 import { SHAPES } from "./shapes.js";
 
 /**
- * @typedef {"keyvend_api_key" | "whole_command" | "bearer_prefix" | "lines" | "shortened" | "characters" | "too_long" | "publishable" | "other_vendor" | "space_inside" | "unlike" | "test_key"} Doubt
+ * @typedef {"keyvend_api_key" | "keyvend_token" | "whole_command" | "bearer_prefix" | "lines" | "shortened" | "characters" | "too_long" | "publishable" | "other_vendor" | "space_inside" | "unlike" | "test_key"} Doubt
  * @typedef {"spaces" | "invisible" | "quotes" | "bearer" | "name" | "breaks"} Wrapping
  *
  * @typedef {object} Look
@@ -160,7 +160,7 @@ function judged(key, slug, own) {
 }
 
 /** What the API refuses. */
-const NEVER = ["keyvend_api_key", "whole_command", "bearer_prefix", "too_long"];
+const NEVER = ["keyvend_api_key", "keyvend_token", "whole_command", "bearer_prefix", "too_long"];
 const PRINTABLE = /^[ -~]*$/;
 
 const PUBLISHABLE = /^(?:pk_(?:live|test)_|(?:live|test)_pub_|phc_|sb_publishable_|pk\.eyJ)/;
@@ -193,11 +193,12 @@ function doubtOf(key, slug, own) {
  * mistake is what package paste spots.
  *
  * @param {string} text
- * @returns {"" | "keyvend_api_key" | "whole_command" | "bearer_prefix"}
+ * @returns {"" | "keyvend_api_key" | "keyvend_token" | "whole_command" | "bearer_prefix"}
  */
 export function mistake(text) {
   const bare = text.trim().replace(/^(["'`])(.*)\1$/s, "$2").trim();
   if (/^sk_kv_|sk_kv_[\w-]{100}/.test(bare)) return "keyvend_api_key";
+  if (bare.includes("eyJhbGciOiJFZERTQSIsInR5cCI6ImtleXZlbmQt")) return "keyvend_token";
   if (/^(?:\$ )?(?:curl|wget) (?:-|.*(?::\/\/| -))/s.test(bare)) return "whole_command";
   if (/^bearer /i.test(bare)) return "bearer_prefix";
   return "";

@@ -14,6 +14,7 @@ export class Session {
   #asking;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
+  #closed = false;
 
   /** @param {Source} source */
   constructor(source) {
@@ -36,8 +37,9 @@ export class Session {
     return this.#ask();
   }
 
-  /** close forgets the token. */
+  /** close forgets the token, and one that is on its way is renewed no more. */
   close() {
+    this.#closed = true;
     clearTimeout(this.#timer);
     this.#token = undefined;
   }
@@ -51,6 +53,7 @@ export class Session {
   async #fetch() {
     const token = typeof this.source === "function" ? await this.source() : this.source;
     if (typeof token !== "string" || token === "") throw new TypeError("keyvend-pipes: authToken gave no token");
+    if (this.#closed) return token;
     this.#token = token;
     clearTimeout(this.#timer);
     const left = lifetime(token);

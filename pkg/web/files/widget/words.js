@@ -14,7 +14,7 @@ export const TEXTS = {
   loading: "Loading your connections…",
   empty: "There is nothing to connect yet. As soon as this app offers a service, it appears here.",
   failed: "Your connections could not be loaded.",
-  offline: "The server cannot be reached. Look whether you are online, and try again.",
+  offline: "The server did not answer. Look whether you are online, and try again.",
   expired: "Your session has ended. Reload the page to go on.",
   error: "Something went wrong. Try again.",
   retry: "Try again",
@@ -44,7 +44,7 @@ export const TEXTS = {
 
   readsLoading: "Loading…",
   readsNone: "Nobody has used this key lately.",
-  readsFailed: "This could not be loaded.",
+  readsFailed: "This could not be loaded. Close it, and try again in a moment.",
   readOnce: "once",
   readOften: "{count} times within five minutes",
   readBy: "with {key}",
@@ -65,8 +65,10 @@ export const TEXTS = {
   cancel: "Cancel",
   missing: "{label} is missing.",
   again: "Nothing was stored. Enter the key once more.",
+  unsure: "Nobody knows whether the key was stored. Enter it once more: that does no harm.",
   asPasted: "Leave it as I pasted it",
 
+  notSaved: "{name}: the key was not saved. {why}",
   saved: "{name}: the key is saved.",
   savedValid: "{name}: the key is saved, and it works.",
   savedUnchecked: "{name}: the key is saved. It will be checked soon.",
@@ -74,6 +76,7 @@ export const TEXTS = {
   disconnectTitle: "Disconnect {name}?",
   disconnectText: "The key is deleted here, and this app can no longer use it. At {name} it stays valid until you revoke it there.",
   disconnectDone: "{name} is disconnected. The key is deleted here.",
+  disconnectFailed: "{name} is not disconnected. {why}",
   disconnecting: "Disconnecting…",
 
   "taken.spaces": "Spaces around the key were left out.",
@@ -84,6 +87,7 @@ export const TEXTS = {
   "taken.breaks": "The line breaks in the key were left out.",
 
   "doubt.keyvend_api_key": "This key belongs to the server of this app, not to you. Do not pass it on. Enter your key of {name}.",
+  "doubt.keyvend_token": "This is a token of this app, not a key of {name}. Do not pass it on.",
   "doubt.whole_command": "This is a whole command. Copy the key alone.",
   "doubt.bearer_prefix": "“Bearer” is no part of the key. Copy the key alone.",
   "doubt.lines": "This is more than one line. Copy the key alone.",

@@ -1,0 +1,173 @@
+package widget_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"keyvend/infra/browsertest"
+)
+
+// pipes evaluates an expression about the element, which it calls e.
+func pipes[T any](p *browsertest.Page, expression string) T {
+	return browsertest.Eval[T](p, `(() => { const e = document.querySelector("keyvend-pipes"); return `+expression+`; })()`)
+}
+
+func TestALateListReplacesNoNewerOne(t *testing.T) {
+	k := newKeyvend(t)
+	k.offer("openai", nil)
+	p := browsertest.Open(t)
+	p.Visit(k.element(""))
+	p.Says("Not connected")
+	release := k.hold(listPath)
+	p.Do(`window.late = document.querySelector("keyvend-pipes").reload(); void 0`)
+	p.Wait("a list that is late", func() bool { return k.waiting(listPath) == 1 })
+	k.pass(listPath)
+	p.Click("button", "Connect: OpenAI")
+	p.Paste(openAIKey)
+	p.Press("Enter")
+	p.Find("button", "Replace key: OpenAI")
+	release()
+	p.Do(`await late`)
+	if len(p.All("button", "Replace key: OpenAI")) != 1 {
+		t.Errorf("the late list is shown: %s", p.Text())
+	}
+}
+
+func TestWhatIsOpenAndEnteredSurvivesThatTheListIsMadeAnew(t *testing.T) {
+	k := furnished(t)
+	p := browsertest.Open(t)
+	p.Visit(k.element(""))
+	p.Click("button", "Who used it: OpenAI")
+	p.Says("with Nightly import")
+	p.Click("button", "Connect: Datadog")
+	p.Find("dialog", "Connect Datadog")
+	const key = "0123456789abcdef0123456789abcdef"
+	p.Paste(key)
+	p.Press("Tab", "Tab", "ArrowDown")
+	const state = `e.shadowRoot.querySelector("#secret").value + " " + e.shadowRoot.querySelector("select").value + " " + e.shadowRoot.querySelector(".ledger:not([hidden])")?.textContent.includes("Nightly import")`
+	same := func(what string) {
+		t.Helper()
+		p.Wait(what+", and all is as it was", func() bool { return pipes[string](p, state) == key+" us3.datadoghq.com true" })
+	}
+	for what, change := range map[string]string{
+		"the list was loaded again": `await e.reload()`,
+		"there are other texts":     `e.texts = { title: "Mine" }`,
+		"there are pictures":        `e.logos = { openai: "/openai.svg" }`,
+		"there is another token":    `e.setAttribute("token", ` + quoted(k.token(time.Hour)) + `)`,
+	} {
+		p.Do(`const e = document.querySelector("keyvend-pipes"); ` + change)
+		same(what)
+	}
+	// Also while the list cannot be loaded, and when it can again.
+	k.answer(listPath, http.StatusServiceUnavailable, `{"message":"The service is busy."}`)
+	p.Do(`await document.querySelector("keyvend-pipes").reload()`)
+	k.answer(listPath, 0, "")
+	p.Do(`document.querySelector("keyvend-pipes").setAttribute("token", ` + quoted(k.token(time.Hour)) + `)`)
+	same("the list is there again")
+	p.Click("button", "Save key")
+	p.Says("Datadog: the key is saved.")
+	if keys := k.keys(); len(keys) != 1 || keys[0]["secret"] != key || keys[0]["config"].(object)["site"] != "us3.datadoghq.com" {
+		t.Errorf("stored: %v", keys)
+	}
+	p.Click("button", "Who used it: OpenAI")
+	p.Wait("reads that are hidden again", func() bool { return pipes[bool](p, `e.shadowRoot.querySelector(".ledger:not([hidden])") === null`) })
+	p.Do(`await document.querySelector("keyvend-pipes").reload()`)
+	if !pipes[bool](p, `e.shadowRoot.querySelector(".ledger:not([hidden])") === null`) {
+		t.Error("what was folded up unfolds")
+	}
+}
+
+func TestTwoQuickClicksStoreAndDisconnectOnce(t *testing.T) {
+	k := newKeyvend(t)
+	k.offer("openai", nil)
+	p := browsertest.Open(t)
+	p.Visit(k.element(""))
+	p.Click("button", "Connect: OpenAI")
+	p.Paste(openAIKey)
+	release := k.hold(putPath)
+	twice := `const b = [...document.querySelector("keyvend-pipes").shadowRoot.querySelectorAll("dialog .actions button")]; b.find((x) => x.matches(".main, .danger")).click(); b.find((x) => x.matches(".main, .danger")).click()`
+	p.Do(twice)
+	p.Press("Enter")
+	p.Find("button", "Saving…")
+	release()
+	p.Says("the key is saved")
+	p.Click("button", "Disconnect: OpenAI")
+	p.Find("alertdialog", "Disconnect OpenAI?")
+	p.Do(twice)
+	p.Says("OpenAI is disconnected.")
+	deletes := 0
+	for _, r := range p.Requests() {
+		if r.Method == http.MethodDelete {
+			deletes++
+		}
+	}
+	if len(k.keys()) != 1 || deletes != 1 {
+		t.Errorf("stored %d times, disconnected %d times", len(k.keys()), deletes)
+	}
+	calm(t, p)
+}
+
+func TestWhoClosesAFormThatSavesIsToldWhatBecameOfIt(t *testing.T) {
+	k := newKeyvend(t)
+	k.offer("openai", nil)
+	p := browsertest.Open(t)
+	p.Visit(k.element(""))
+	for _, c := range []struct {
+		status int
+		says   string
+	}{
+		{http.StatusUnprocessableEntity, "OpenAI: the key was not saved. The provider refuses this key. Nothing was stored. Enter the key once more."},
+		{0, "OpenAI: the key is saved. It will be checked soon."},
+	} {
+		k.answer(putPath, c.status, `{"message":"The provider refuses this key.","code":"key_refused"}`)
+		release := k.hold(putPath)
+		p.Click("button", "Connect: OpenAI")
+		p.Paste(openAIKey)
+		p.Press("Enter")
+		p.Find("button", "Saving…")
+		p.Press("Escape")
+		p.Gone("dialog", "Connect OpenAI")
+		release()
+		p.Says(c.says)
+	}
+}
+
+func TestAServerThatDoesNotAnswerIsNotWaitedForForEver(t *testing.T) {
+	k := newKeyvend(t)
+	k.offer("openai", nil)
+	p := browsertest.Open(t)
+	p.Visit(k.page("/impatient", `<keyvend-pipes token="`+k.token(time.Hour)+`"></keyvend-pipes>`, `
+		const usual = AbortSignal.timeout.bind(AbortSignal);
+		window.patience = 0;
+		AbortSignal.timeout = (ms) => {
+			const hurry = window.hurry;
+			window.hurry = false;
+			patience = ms;
+			return usual(hurry ? 1 : ms);
+		};`))
+	p.Click("button", "Connect: OpenAI")
+	p.Paste(openAIKey)
+	k.hold(putPath)
+	p.Do(`window.hurry = true`)
+	p.Press("Enter")
+	p.Says("The server did not answer. Look whether you are online, and try again. Nobody knows whether the key was stored.")
+	if wait := browsertest.Eval[int](p, `patience`); wait < 35_000 || wait > 60_000 {
+		t.Errorf("an answer may take %d ms", wait)
+	}
+	p.Says("Key that ends with") // it was stored after all
+}
+
+func TestAnElementThatIsTakenAwayAsksForNothingMore(t *testing.T) {
+	k := newKeyvend(t)
+	k.offer("openai", nil)
+	p := browsertest.Open(t)
+	p.Visit(k.renewing(k.token(10 * time.Minute)))
+	p.Says("OpenAI")
+	p.Do(`document.querySelector("keyvend-pipes").authToken = () => new Promise((give) => { window.give = give; })`)
+	p.Wait("a token to be asked for", func() bool { return browsertest.Eval[bool](p, `"give" in window`) })
+	p.Do(`timers.length = 0; document.querySelector("keyvend-pipes").remove(); give(` + quoted(k.token(10*time.Minute)) + `); await new Promise((done) => setTimeout(done, 0))`)
+	if timers := browsertest.Eval[int](p, `timers.filter(({ms}) => ms > 60_000).length`); timers != 0 {
+		t.Errorf("%d renewals are still to come", timers)
+	}
+}
