@@ -251,6 +251,17 @@ func TestOneRefusalAloneIsNoVerdictAndTheNextLookIsNotTooEarly(t *testing.T) {
 	}
 }
 
+// A refusal whose clock was far ahead does not keep later ones from counting.
+func TestF21_ARefusalByAClockThatWasAheadCountsForOneMore(t *testing.T) {
+	c := health.Of(keyed("a", 1, 1), start)
+	for i, at := range []time.Time{start.Add(24 * time.Hour), start, start.Add(time.Minute), start.Add(2 * time.Minute)} {
+		turn := c.Record(health.Finding{Verdict: catalog.Invalid, Reason: health.Refused, At: at}, health.Confirm, time.Hour)
+		if last := i == 3; last != (turn == health.Broke) {
+			t.Errorf("refusal %d: %v", i+1, turn)
+		}
+	}
+}
+
 // A key of another account in the same place has nothing of the one before.
 func TestTheCheckOfAnotherAccountBeginsWithoutHistory(t *testing.T) {
 	c := health.Of(keyed("a", 1, 1), start)
