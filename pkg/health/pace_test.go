@@ -21,7 +21,9 @@ var lanes = []health.Lane{health.ScheduledLane, health.AskedLane}
 
 // apart is the least time between two slots: even if each is used up to Slack
 // late, no minute has more questions than are allowed.
-func apart(perMinute int) time.Duration { return (time.Minute + health.Slack) / time.Duration(perMinute) }
+func apart(perMinute int) time.Duration {
+	return (time.Minute + health.Slack) / time.Duration(perMinute)
+}
 
 // Whoever reserves, for either lane and however far ahead: every slot is given
 // once, lies where it was asked for, and is far enough from all others.
