@@ -114,6 +114,15 @@ const (
 	maxPause   = time.Hour
 )
 
+// Open is until when the provider is left alone, zero when it may be asked now. A
+// longer pause than any is of a clock that was ahead.
+func (b *Breaker) Open(now time.Time) time.Time {
+	if left := b.OpenUntil.Sub(now); left <= 0 || left > astray {
+		return time.Time{}
+	}
+	return b.OpenUntil
+}
+
 // Record takes a finding into account and reports whether that changed the
 // breaker.
 func (b *Breaker) Record(f Finding) bool {
@@ -122,7 +131,7 @@ func (b *Breaker) Record(f Finding) bool {
 		b.Failures, b.OpenUntil = 0, time.Time{}
 		return changed
 	}
-	if b.OpenUntil.After(f.At) {
+	if !b.Open(f.At).IsZero() {
 		return false // an answer to a question that was on its way already
 	}
 	b.Failures++
@@ -133,8 +142,6 @@ func (b *Breaker) Record(f Finding) bool {
 	if f.Reason == RateLimited {
 		pause = max(pause, min(f.RetryAfter, maxPause))
 	}
-	if until := f.At.Add(pause); until.After(b.OpenUntil) {
-		b.OpenUntil = until
-	}
+	b.OpenUntil = f.At.Add(pause)
 	return true
 }

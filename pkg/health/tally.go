@@ -29,9 +29,13 @@ var (
 // TallyLasts is the longest time that a limit looks back.
 const TallyLasts = 24 * time.Hour
 
+// skew is how far the clocks of those who count may differ. What one of them
+// counts counts for all, or many verifications at once would be let through.
+const skew = time.Minute
+
 // Full is how long it takes until one more is allowed, 0 when it is now.
 func (t *Tally) Full(now time.Time, limits []Limit) time.Duration {
-	t.Times = slices.DeleteFunc(t.Times, func(at time.Time) bool { return at.After(now) }) // of a clock that was ahead
+	t.Times = slices.DeleteFunc(t.Times, func(at time.Time) bool { return at.After(now.Add(skew)) }) // of a clock that was wrong
 	var wait time.Duration
 	for _, l := range limits {
 		if len(t.Times) < l.Most {
@@ -51,4 +55,5 @@ func (t *Tally) Add(now time.Time, limits []Limit) {
 	}
 	kept := t.Times[max(0, len(t.Times)-most+1):]
 	t.Times = append(slices.Clone(kept), now)
+	slices.SortFunc(t.Times, time.Time.Compare)
 }

@@ -77,13 +77,13 @@ func (s *Schedule) reserve(ctx context.Context, l lane, members []*candidate, no
 	if err != nil {
 		return err
 	}
-	from := now
-	if breaker.OpenUntil.After(now) {
-		from = breaker.OpenUntil
+	from, open := now, breaker.Open(now)
+	if !open.IsZero() {
+		from = open
 	}
 	var without []*candidate
 	for _, c := range members {
-		if c.slot.Before(breaker.OpenUntil) || c.slot.IsZero() {
+		if c.slot.Before(open) || c.slot.IsZero() {
 			c.slot = time.Time{}
 			without = append(without, c)
 		}

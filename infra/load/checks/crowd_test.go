@@ -73,8 +73,7 @@ type crowd struct {
 // newCrowd makes n accounts of as many providers and tenants, more or less, as
 // the promise has, with checks that are due now.
 func newCrowd(t *testing.T, engine table.Table, n int) *crowd {
-	seen := &witness{Table: engine, places: map[table.Key]table.Key{}, before: map[table.Key]health.Check{},
-		writes: map[string]int{}, leases: map[table.Key][]lease{}, postponed: map[table.Key]int{}}
+	seen := newWitness(engine, nil)
 	c := &crowd{
 		World: boottest.New(t, boottest.Config{Engine: seen}), t: t, seen: seen, checks: n, providers: map[string]catalog.Provider{},
 		asked: map[string][]time.Time{}, asks: map[table.Key][]time.Time{},

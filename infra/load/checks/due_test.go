@@ -24,7 +24,7 @@ func TestF29_F30_KeysThatAreDueAtOnceAreEachAskedAboutOnceAtTheirProvidersPace(t
 	for name, engine := range map[string]struct {
 		open     func(*testing.T) table.Table
 		everyday int
-	}{"bolt": {onBolt, 2_000}, "dynamo": {onDynamoDB, 300}} {
+	}{"bolt": {onBolt, 5_000}, "dynamo": {onDynamoDB, 300}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			n := engine.everyday

@@ -3,12 +3,16 @@ package checks
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 
 	"keyvend/pkg/health"
 	"keyvend/pkg/table"
+	"keyvend/pkg/table/tabletest"
 )
 
 // witness is a table that sees what is written of checks.
@@ -28,6 +32,13 @@ type witness struct {
 
 	left int // writes until hook
 	hook func()
+}
+
+func newWitness(engine table.Table, now func() time.Time) *witness {
+	return &witness{
+		Table: engine, now: now, places: map[table.Key]table.Key{}, before: map[table.Key]health.Check{},
+		writes: map[string]int{}, leases: map[table.Key][]lease{}, postponed: map[table.Key]int{},
+	}
 }
 
 // lease is one lease of one check.
@@ -56,21 +67,30 @@ func (w *witness) leaseOf(key table.Key, revision int64) lease {
 	return lease{key: key, revision: revision}
 }
 
-// Write implements table.Table.
+// Write implements table.Table. A sweep that is killed does not hear what becomes
+// of a write that is under way: the witness does, since the engine may store it
+// after the sweep's end, and a lease that nobody saw looks like another one's loss.
 func (w *witness) Write(ctx context.Context, ops ...table.Op) error {
-	err := w.Table.Write(ctx, ops...)
+	if err := gone(ctx); err != nil {
+		return err
+	}
+	if err := w.Table.Write(context.WithoutCancel(ctx), ops...); err != nil {
+		return err
+	}
 	for _, op := range ops {
-		if op.Kind == table.KindPut && strings.HasPrefix(op.Item.PK, "C#") && (err == nil || ctx.Err() != nil && w.stored(ctx, op.Item)) {
+		if op.Kind == table.KindPut && strings.HasPrefix(op.Item.PK, "C#") {
 			w.note(op.Item)
 		}
 	}
-	return err
+	return gone(ctx)
 }
 
-// stored reports whether an item is there whose writer's time was over.
-func (w *witness) stored(ctx context.Context, item table.Item) bool {
-	found, err := w.Get(context.WithoutCancel(ctx), item.Key)
-	return err == nil && found[item.Key].SameContent(item)
+// gone is what a caller whose time is over is told.
+func gone(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%w: %w", table.ErrUnavailable, err)
+	}
+	return nil
 }
 
 func (w *witness) note(item table.Item) {
@@ -107,5 +127,57 @@ func (w *witness) count(from, to table.Key) {
 			w.writes[place.PK]++
 			w.most = max(w.most, w.writes[place.PK])
 		}
+	}
+}
+
+// dying is an engine whose caller's time ends during each write. It stores the
+// write all the same, but only when it is told to, as one that is slow does.
+type dying struct {
+	table.Table
+	end   context.CancelFunc
+	store chan struct{}
+	wait  sync.WaitGroup
+}
+
+func (d *dying) Write(ctx context.Context, ops ...table.Op) error {
+	d.end()
+	if ctx.Err() == nil { // whoever waits is told
+		return d.Table.Write(ctx, ops...)
+	}
+	d.wait.Go(func() {
+		<-d.store
+		_ = d.Table.Write(context.WithoutCancel(ctx), ops...)
+	})
+	return table.ErrUnavailable
+}
+
+func TestTheWitnessSeesALeaseThatIsStoredAfterItsSweepWasKilled(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	engine := &dying{Table: tabletest.NewMemory(), end: cancel, store: make(chan struct{})}
+	w := newWitness(engine, time.Now)
+	key := checkKey("t", "acme", "anna")
+	doc, err := json.Marshal(health.Check{Tries: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	item := table.Item{Key: key, Revision: 1, Doc: doc}
+	if err := w.Write(ctx, table.Put(item, table.Absent)); !errors.Is(err, table.ErrUnavailable) {
+		t.Errorf("the sweep is told: %v", err)
+	}
+	close(engine.store)
+	engine.wait.Wait()
+	found, err := w.Get(t.Context(), key)
+	if err != nil || !found[key].SameContent(item) {
+		t.Errorf("stored: %v %v", found, err)
+	}
+	if len(w.leases[key]) != 1 {
+		t.Errorf("the witness knows of %v", w.leases[key])
+	}
+	late := table.Item{Key: key, Revision: 2, Doc: doc}
+	if err := w.Write(ctx, table.Put(late, table.At(1))); !errors.Is(err, table.ErrUnavailable) {
+		t.Errorf("a write after the end: %v", err)
+	}
+	if found, err := w.Get(t.Context(), key); err != nil || found[key].Revision != 1 {
+		t.Errorf("a write after the end is stored: %v %v", found, err)
 	}
 }
