@@ -163,7 +163,7 @@ func (p *Page) Paste(text string) {
 // keys are those that Press knows by name.
 var keys = map[string]string{
 	"Tab": kb.Tab, "Enter": kb.Enter, "Escape": kb.Escape, "Space": " ", "Delete": kb.Delete,
-	"ArrowDown": kb.ArrowDown, "ArrowUp": kb.ArrowUp,
+	"ArrowDown": kb.ArrowDown, "ArrowUp": kb.ArrowUp, "ArrowLeft": kb.ArrowLeft,
 }
 
 // Press presses keys one after the other: "Tab", "Shift+Tab", "Control+a".

@@ -9,11 +9,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"sync"
 	"testing"
 
 	"keyvend/infra/browsertest"
 	"keyvend/infra/fakeprovider"
+	"keyvend/infra/testbed"
 	"keyvend/pkg/boot"
 	"keyvend/pkg/catalog"
 	"keyvend/pkg/health"
@@ -165,4 +167,12 @@ func (s *shop) signedIn() *browsertest.Page {
 func (s *shop) at(p *browsertest.Page, place string) {
 	s.t.Helper()
 	p.Visit(s.url + "/dashboard#/" + place)
+}
+
+func TestTheTypesAreRight(t *testing.T) {
+	node := testbed.Command(t, "node")
+	compiler := testbed.Tool(t, "web/node_modules/typescript/bin/tsc")
+	if out, err := exec.CommandContext(t.Context(), node, compiler, "-p", "tsconfig.json").CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
 }

@@ -169,8 +169,8 @@ func TestWhatAnIntegrationDoesIsSwitchedFrozenAndChanged(t *testing.T) {
 	p.Click("button", "Unfreeze OpenAI")
 	p.Says("OpenAI is not frozen any more.")
 
-	choose(t, p, "When a key is saved", "ask the provider, store it, and tell when it is refused")
-	choose(t, p, "When its provider refuses a stored key", "vend it all the same, and tell")
+	choose(t, p, onSave, warns)
+	choose(t, p, onRefusal, advises)
 	p.Fill("textbox", "Checks every", "5m")
 	p.Click("button", "Save checks")
 	p.Says("check_interval is off, or minutes or hours such as 90m or 24h, from 15m to 720h.")

@@ -180,7 +180,13 @@ func frozen(t *testing.T, k *target) {
 		"/keyvend/integrations/openai/freeze": {true, false},
 		"/keyvend/organizations/org_1/freeze": {true, false},
 	} {
+		if a := shop.do("GET", path, nil).is(200); a.field("frozen") != false || a.text("reason") != "" {
+			t.Errorf("%s before it is frozen: %v", path, a)
+		}
 		shop.do("PUT", path, m{"reason": "an incident"}).is(200)
+		if a := shop.do("GET", path, nil).is(200); a.field("frozen") != true || a.text("reason") != "an incident" || a.text("since") == "" {
+			t.Errorf("%s frozen: %v", path, a)
+		}
 		for i, ask := range []func(client) answer{
 			func(c client) answer { return c.do("POST", "/data-integrations/openai/credentials", inside("org_1")) },
 			func(c client) answer { return c.do("POST", "/data-integrations/stripe/credentials", inside("org_2")) },
@@ -192,7 +198,8 @@ func frozen(t *testing.T, k *target) {
 			}
 			ask(other.client).is(200)
 		}
-		shop.do("DELETE", path, nil)
+		shop.do("DELETE", path, nil).is(204)
+		shop.do("DELETE", path, nil).is(404)
 		shop.vends("openai", inside("org_1"), secret)
 		shop.vends("stripe", inside("org_2"), secret)
 	}

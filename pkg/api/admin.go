@@ -79,10 +79,20 @@ func (in *settingsBody) decode(r *request) (target vault.Target, err error) {
 	return target, err
 }
 
+// wireFreeze is whether something is frozen; reason and time are null when it is
+// not.
 type wireFreeze struct {
-	Object string `json:"object"`
-	Reason string `json:"reason"`
-	Since  string `json:"since"`
+	Object string  `json:"object"`
+	Frozen bool    `json:"frozen"`
+	Reason *string `json:"reason"`
+	Since  *string `json:"since"`
+}
+
+func freezeOnWire(f *tenant.Freeze) wireFreeze {
+	if f == nil {
+		return wireFreeze{Object: "freeze"}
+	}
+	return wireFreeze{"freeze", true, &f.Reason, stampOrNil(f.Since)}
 }
 
 // freezeBody is a PUT on a freeze; where says what its path is about.
@@ -114,14 +124,14 @@ func freezable[W any, P interface {
 		if err != nil {
 			return answer{}, err
 		}
-		return ok(wireFreeze{"freeze", frozen.Reason, stamp(frozen.Since)}), nil
+		return ok(freezeOnWire(&frozen)), nil
 	}
 	show := func(_ context.Context, v *vault.Visit, _ P) (answer, error) {
 		frozen, err := f.Get(v, what)
 		if err != nil {
 			return answer{}, err
 		}
-		return ok(wireFreeze{"freeze", frozen.Reason, stamp(frozen.Since)}), nil
+		return ok(freezeOnWire(frozen)), nil
 	}
 	unfreeze := func(ctx context.Context, v *vault.Visit, _ P) (answer, error) {
 		return answer{status: http.StatusNoContent}, f.Unfreeze(ctx, v, what)

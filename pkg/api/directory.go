@@ -128,7 +128,8 @@ func (h accounts) amend(ctx context.Context, v *vault.Visit, in *accountBody) (a
 	return ok(fullAccountOnWire(a)), nil
 }
 
-// listAccounts is GET /keyvend/accounts: exact filters only.
+// listAccounts is GET /keyvend/accounts: exact filters only. An empty organization
+// finds accounts in none.
 type listAccounts struct {
 	page   page
 	filter vault.AccountFilter
@@ -160,7 +161,7 @@ func (in *listAccounts) check() error {
 		return badParameter("state", "unknown_value", "state is connected or needs_reauthorization.")
 	case f.User != nil && ident.CheckUser(*f.User) != nil:
 		return ident.CheckUser(*f.User)
-	case f.Organization != nil:
+	case f.Organization != nil && *f.Organization != "":
 		return ident.CheckOrganization(*f.Organization)
 	}
 	return nil

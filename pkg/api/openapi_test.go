@@ -28,11 +28,8 @@ type request struct {
 
 // beforehand is what has to be there for an operation's example to succeed.
 var beforehand = map[string]func(*trial){
-	"GET /keyvend/freeze":                                    frozen,
 	"DELETE /keyvend/freeze":                                 frozen,
-	"GET /keyvend/integrations/{slug}/freeze":                frozen,
 	"DELETE /keyvend/integrations/{slug}/freeze":             frozen,
-	"GET /keyvend/organizations/{organization_id}/freeze":    frozen,
 	"DELETE /keyvend/organizations/{organization_id}/freeze": frozen,
 }
 

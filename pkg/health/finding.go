@@ -107,7 +107,11 @@ func (e *Examiner) Examine(ctx context.Context, p catalog.Provider, config map[s
 		return e.unknown(silence(err))
 	}
 	defer clear(answer.Body)
-	verdict, judged := p.Check.Judge(answer.Status, answer.ContentType, answer.Body)
+	body := answer.Body
+	if echoes(body, key) {
+		body, answer.Unread = nil, true
+	}
+	verdict, judged := p.Check.Judge(answer.Status, answer.ContentType, body)
 	switch {
 	case !judged:
 		f := e.unknown(unjudged(answer.Status))

@@ -176,6 +176,7 @@ func TestF50_AFilterThatFewMatchCostsABoundedNumberOfCallsAPage(t *testing.T) {
 	for query, want := range map[string]int{
 		"limit=10&organization_id=org":          n / 10,
 		"limit=100&organization_id=org":         n / 10,
+		"limit=100&organization_id=":            n - n/10,
 		"limit=10&organization_id=nobody":       0,
 		"limit=1&state=needs_reauthorization":   0,
 		"limit=100&state=needs_reauthorization": 0,

@@ -84,17 +84,8 @@ func (f *Freezes) Freeze(ctx context.Context, v *Visit, what Freezable, reason s
 	return frozen, err
 }
 
-// Get is the freeze of what, an error when it is not frozen.
-func (f *Freezes) Get(v *Visit, what Freezable) (tenant.Freeze, error) {
-	found, err := what.current(v)
-	if err == nil && found == nil {
-		err = errNotFrozen
-	}
-	if err != nil {
-		return tenant.Freeze{}, err
-	}
-	return *found, nil
-}
+// Get is the freeze of what, nil when it is not frozen.
+func (f *Freezes) Get(v *Visit, what Freezable) (*tenant.Freeze, error) { return what.current(v) }
 
 var errNotFrozen = fault.New(fault.NotFound, "not_found", "This is not frozen. Vending goes on here, unless something else is frozen.")
 

@@ -129,7 +129,7 @@ func TestExamplesAreAsTheirSchemasSay(t *testing.T) {
 func TestTheCheckSeesWhatIsNotDescribed(t *testing.T) {
 	const (
 		vend    = `{"active":true,"credential":{"object":"credential","auth_method":"api_key","value":"x","expires_at":null,"scopes":[],"missing_scopes":[],"config":{}}}`
-		freeze  = `{"object":"freeze","reason":"why","since":"2026-01-31T12:00:00.000Z"}`
+		freeze  = `{"object":"freeze","frozen":true,"reason":"why","since":"2026-01-31T12:00:00.000Z"}`
 		missing = `{"message":"There is none.","code":"not_found"}`
 		busy    = `{"message":"Again.","code":"service_unavailable"}`
 	)

@@ -243,6 +243,10 @@ export function signIn(key) {
 export class Client {
   #token;
   #renew;
+  /** @type {Set<Promise<unknown>>} */
+  #underWay = new Set();
+  /** How often a change was begun or ended: what was read at another number may be out of date. */
+  changes = 0;
   /** @type {CatalogProvider[] | null} */
   #catalog = null;
 
@@ -260,12 +264,35 @@ export class Client {
     this.#token = await this.#renew();
   }
 
+  /** quiet waits until no change is under way. */
+  async quiet() {
+    while (this.#underWay.size > 0) await Promise.allSettled([...this.#underWay]);
+  }
+
   /**
    * @param {string} method
    * @param {string} path
    * @param {Asked} [asked]
    */
   async #ask(method, path, asked) {
+    const answer = this.#send(method, path, asked);
+    if (method === "GET") return answer;
+    this.changes += 1;
+    this.#underWay.add(answer);
+    try {
+      return await answer;
+    } finally {
+      this.changes += 1;
+      this.#underWay.delete(answer);
+    }
+  }
+
+  /**
+   * @param {string} method
+   * @param {string} path
+   * @param {Asked} [asked]
+   */
+  async #send(method, path, asked) {
     const token = this.#token;
     try {
       return await send(token, method, path, asked);

@@ -37,7 +37,7 @@ export function bars(title, series, columns, nothing) {
     el("div", { class: "plot" }, el("span", { class: "most", "aria-hidden": "true" }, most), picture(summary, series, columns, most)),
     axis(columns),
     el("ul", { class: "legend" }, series.map((s, i) => el("li", {}, svg("svg", { viewBox: "0 0 10 10", "aria-hidden": "true" }, svg("rect", { class: s.mood, width: 10, height: 10 })), `${sums[i]} ${s.name}`))),
-    el("details", {}, el("summary", {}, "The numbers"), numbers(title, series, columns)),
+    el("details", { "data-keep": title }, el("summary", {}, "The numbers"), numbers(title, series, columns)),
   );
 }
 

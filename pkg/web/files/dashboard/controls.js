@@ -23,6 +23,7 @@ export function toggle(context, of) {
   const made = el("button", {
     type: "button",
     role: "switch",
+    "data-keep": of.label,
     class: "switch",
     "aria-label": of.label,
     click: async () => {
@@ -57,7 +58,7 @@ export function deed(context, of) {
     {
       type: "button",
       class: of.grave ? "grave" : null,
-      "data-keep": of.keep,
+      "data-keep": of.keep ?? of.label,
       click: async (/** @type {MouseEvent} */ event) => {
         const button = /** @type {HTMLButtonElement} */ (event.currentTarget);
         if (busy) return;

@@ -2,6 +2,7 @@
 // Escape and gives the focus back.
 
 import { el, fresh } from "./dom.js";
+import { refocus } from "./drafts.js";
 import { form } from "./forms.js";
 
 /**
@@ -17,16 +18,21 @@ import { form } from "./forms.js";
  */
 
 /**
- * ask shows a dialog until what it asks about is done, or left.
+ * ask shows a dialog until what it asks about is done, or left. Who leaves it while
+ * it is being done has left nothing undone.
  *
+ * @param {import("./frame.js").Context | null} context of the page that it belongs to and ends with
  * @param {DialogOf} of
  * @returns {Promise<boolean>} whether it was done
  */
-export function ask(of) {
+export function ask(context, of) {
   return new Promise((resolve) => {
     const id = fresh("dialog");
-    let done = false;
-    const leave = of.cancel === null ? null : el("button", { type: "button", click: () => dialog.close() }, of.cancel ?? "Cancel");
+    const opener = /** @type {HTMLElement | null} */ (document.activeElement);
+    /** @type {Promise<boolean>} */
+    let done = Promise.resolve(false);
+    const close = () => dialog.close();
+    const leave = of.cancel === null ? null : el("button", { type: "button", click: close }, of.cancel ?? "Cancel");
     const inside = form({
       fields: () => of.fields ?? [],
       content: of.content,
@@ -34,16 +40,24 @@ export function ask(of) {
       grave: of.grave ?? false,
       beside: [leave],
       ...(of.explain && { explain: of.explain }),
-      act: async () => {
-        await of.act();
-        done = true;
-        dialog.close();
+      ...(context && { late: context.fail }),
+      act: () => {
+        const doing = of.act();
+        done = doing.then(() => true, () => false);
+        return doing;
       },
+      done: close,
     });
-    const dialog = el("dialog", { "aria-labelledby": id }, el("h2", { id }, of.title), inside);
+    /** @type {HTMLDialogElement} */
+    const dialog = el("dialog", { "aria-labelledby": id, closedby: of.cancel === null ? "none" : null }, el("h2", { id }, of.title), inside);
     if (of.cancel === null) dialog.addEventListener("cancel", (event) => event.preventDefault());
+    context?.signal.addEventListener("abort", close);
     dialog.addEventListener("close", () => {
+      context?.signal.removeEventListener("abort", close);
       dialog.remove();
+      // What opened it may have been drawn anew meanwhile.
+      const main = document.getElementById("main");
+      if (opener && main && document.activeElement === document.body) refocus(main, opener);
       resolve(done);
     });
     document.body.append(dialog);

@@ -40,7 +40,12 @@ export function many(of) {
   /** @type {Editor<T>[]} */
   let editors = [];
   const list = el("div", { class: "many" });
-  const add = el("button", { type: "button", click: () => append(null)?.querySelector("input, select, textarea")?.focus() }, `Add ${of.one}`);
+  const entered = () => list.dispatchEvent(new Event("input", { bubbles: true }));
+  const added = () => {
+    append(null)?.querySelector("input, select, textarea")?.focus();
+    entered();
+  };
+  const add = el("button", { type: "button", click: added }, `Add ${of.one}`);
   /** @param {T | null} value */
   const append = (value) => {
     const editor = of.make(value);
@@ -53,6 +58,7 @@ export function many(of) {
           box.remove();
           show();
           add.focus();
+          entered();
         },
       },
       `Remove this ${of.one}`,

@@ -124,26 +124,36 @@ export function group(legend, ...children) {
 }
 
 /**
+ * @template [T=unknown]
  * @typedef {object} FormOf
+ * @property {string} [keep] a name by which it is found again when the page is drawn anew, so that what was entered stays
  * @property {() => Field[]} fields those there are when it is sent
  * @property {(Node | string | null)[]} content
  * @property {string} submit what the button says
  * @property {boolean} [grave] what it does cannot be undone
  * @property {(Node | null)[]} [beside] further buttons
- * @property {() => Promise<void>} act
+ * @property {() => Promise<T>} act sends it
+ * @property {(made: T) => Promise<void> | void} [done] what comes after
+ * @property {(failure: unknown) => void} [late] is told of a refusal that comes when the form is not on the page any more
  * @property {(failure: Refusal) => string} [explain] says more of a refusal; "" leaves it
  */
 
 /**
  * form sends what is filled in, once at a time, and shows what was wrong with it.
  *
- * @param {FormOf} of
+ * @template T
+ * @param {FormOf<T>} of
  * @returns {HTMLFormElement}
  */
 export function form(of) {
   const trouble = el("div", { class: "trouble", tabindex: "-1" });
   const button = el("button", { type: "submit", class: of.grave ? "grave" : "main" }, of.submit);
   let busy = false;
+  let entered = 0; // how often something was
+  const enter = () => {
+    entered += 1;
+    made.dataset.begun = "";
+  };
   const setBusy = (/** @type {boolean} */ now) => {
     busy = now;
     made.setAttribute("aria-busy", String(now));
@@ -155,6 +165,9 @@ export function form(of) {
     {
       novalidate: true,
       autocomplete: "off",
+      "data-keep": of.keep,
+      input: enter,
+      change: enter,
       submit: async (/** @type {SubmitEvent} */ event) => {
         event.preventDefault();
         if (busy) return;
@@ -162,10 +175,14 @@ export function form(of) {
         const fields = of.fields();
         if (missing(fields)) return;
         setBusy(true);
+        const sent = entered;
         try {
-          await of.act();
+          const result = await of.act();
+          if (entered === sent) delete made.dataset.begun;
+          await of.done?.(result);
         } catch (failure) {
-          refused(failure, fields, trouble, of.explain);
+          if (of.late && !made.isConnected) of.late(failure);
+          else refused(failure, fields, trouble, of.explain);
         } finally {
           setBusy(false);
         }

@@ -12,6 +12,7 @@ import { integrations } from "./pages/integrations.js";
 import { organization, organizations } from "./pages/organizations.js";
 import { settings } from "./pages/settings.js";
 import { el, fill, said } from "./dom.js";
+import { drawAnew } from "./drafts.js";
 import { asRefusal, failureNodes } from "./forms.js";
 import { here, to } from "./router.js";
 import { hour } from "./words.js";
@@ -25,14 +26,19 @@ import { hour } from "./words.js";
  * @property {import("./router.js").Place} place
  * @property {AbortSignal} signal ends when the page is left
  * @property {(words: string) => void} tell says what was done
- * @property {(failure: unknown) => void} fail says what was not
- * @property {(address: string, words?: string) => void} go leads to another page, and says something there
- * @property {(words?: string) => Promise<void>} again shows the page anew
+ * @property {(failure: unknown) => void} fail says what was not, also when the page was left meanwhile
+ * @property {(address: string, words?: string) => void} go leads to another page, and says something there; who has left already only hears it
+ * @property {(words?: string) => Promise<void>} again draws the page anew, and then says something; who has left only hears it
  * @property {() => Promise<void>} frozen looks again whether all of the tenant is frozen
  * @property {() => void} signOut
  */
 
-/** @typedef {{title: string, content: import("./dom.js").Child[]}} Page */
+/**
+ * A Page is what is drawn. watch goes on once it is there, until its signal says
+ * that it is left or drawn anew.
+ *
+ * @typedef {{title: string, content: import("./dom.js").Child[], watch?: (signal: AbortSignal) => Promise<void>}} Page
+ */
 
 /** @typedef {(context: Context, name: string) => Promise<Page>} PageMaker */
 
@@ -89,64 +95,107 @@ export function frame(root, of) {
     main,
   );
 
-  let page = new AbortController();
-  let words = "";
+  const { client } = of;
+  let page = new AbortController(); // ends when the page is left
+  let drawing = new AbortController(); // ends when it is drawn anew, or left
+  let drawn = ""; // the path of what is there
+  let words = ""; // to be said with the next drawing
 
   /** @param {boolean} moved whether it is another page than before */
   const show = async (moved) => {
-    page.abort();
-    page = new AbortController();
-    const { signal } = page;
     const place = here();
-    const held = /** @type {HTMLElement | null} */ (document.activeElement)?.dataset.keep;
-    fill(failed);
-    fill(told, words);
-    words = "";
+    if (moved) {
+      page.abort();
+      page = new AbortController();
+      fill(failed);
+      fill(told);
+    }
+    drawing.abort();
+    drawing = new AbortController();
+    const { signal } = drawing;
     mark(links, place);
     main.setAttribute("aria-busy", "true");
-    const waiting = setTimeout(() => moved && fill(main, el("p", { class: "empty" }, "Loading…")), 300);
-    /** @type {Context} */
-    const context = {
-      client: of.client,
-      session: of.session,
-      place,
-      signal,
-      tell: (said) => fill(told, said),
-      fail: (failure) => {
-        if (signal.aborted) return;
-        fill(failed, failureNodes(asRefusal(failure)), el("button", { type: "button", click: () => fill(failed) }, "Close"));
-      },
-      go: (address, said = "") => {
-        words = said;
-        if (location.hash === address) void show(true);
-        else location.hash = address;
-      },
-      again: (said = "") => {
-        words = said;
-        return show(false);
-      },
-      frozen: () => thaw(ice, of.client),
-      signOut: of.signOut,
-    };
-    const made = await make(context);
+    const path = to(place.path);
+    const waiting = setTimeout(() => path !== drawn && fill(main, el("p", { class: "empty" }, "Loading…")), 300);
+    const made = await settled(client, contextOf(place, page.signal), signal);
     clearTimeout(waiting);
     if (signal.aborted) return;
     main.removeAttribute("aria-busy");
     document.title = `${made.title} · keyvend`;
     const heading = el("h1", { tabindex: "-1" }, said(made.title));
-    fill(main, heading, made.content);
-    const again = held === undefined ? null : main.querySelector(`[data-keep="${CSS.escape(held)}"]`);
-    if (again instanceof HTMLElement) again.focus();
-    else if (moved) {
+    if (path === drawn) {
+      drawAnew(main, heading, made.content);
+    } else {
+      fill(main, heading, made.content);
       scrollTo(0, 0);
-      heading.focus();
     }
+    drawn = path;
+    if (moved && !main.contains(document.activeElement)) heading.focus();
+    if (words !== "") fill(told, words);
+    words = "";
+    void made.watch?.(signal);
   };
 
-  addEventListener("hashchange", () => show(true), { signal: of.signal });
-  of.signal.addEventListener("abort", () => page.abort());
-  void thaw(ice, of.client);
+  /**
+   * @param {import("./router.js").Place} place
+   * @param {AbortSignal} signal
+   * @returns {Context}
+   */
+  const contextOf = (place, signal) => ({
+    client,
+    session: of.session,
+    place,
+    signal,
+    tell: (said) => fill(told, said),
+    fail: (failure) => {
+      if (failure instanceof DOMException && failure.name === "AbortError") return; // nobody waits for it
+      fill(failed, failureNodes(asRefusal(failure)), el("button", { type: "button", click: () => fill(failed) }, "Close"));
+    },
+    go: (address, said = "") => {
+      if (signal.aborted) return fill(told, said);
+      words = said;
+      if (location.hash === address) void show(true);
+      else location.hash = address;
+    },
+    again: async (said = "") => {
+      if (signal.aborted) return fill(told, said);
+      words = said;
+      fill(failed);
+      await show(false);
+    },
+    frozen: thaw,
+    signOut: of.signOut,
+  });
+
+  const thaw = thawing(ice, client);
+  addEventListener("hashchange", () => {
+    void thaw();
+    void show(true);
+  }, { signal: of.signal });
+  of.signal.addEventListener("abort", () => {
+    page.abort();
+    drawing.abort();
+  });
+  void thaw();
   void show(false);
+}
+
+/**
+ * settled makes a page of what is stored now: not while a change is under way, and
+ * again when there was one meanwhile, whose answer may be the older one.
+ *
+ * @param {Client} client
+ * @param {Context} context
+ * @param {AbortSignal} signal ends when nobody waits for it any more
+ * @returns {Promise<Page>}
+ */
+async function settled(client, context, signal) {
+  for (;;) {
+    await client.quiet();
+    const before = client.changes;
+    const made = await make(context);
+    if (signal.aborted || client.changes === before) return made;
+  }
 }
 
 /**
@@ -187,21 +236,25 @@ function mark(links, place) {
 }
 
 /**
- * thaw says on every page that all of the tenant is frozen, while it is.
+ * thawing is what says on every page that all of the tenant is frozen, while it
+ * is. Of answers that overtake each other the last question's counts.
  *
  * @param {HTMLElement} ice
  * @param {Client} client
+ * @returns {() => Promise<void>}
  */
-async function thaw(ice, client) {
-  try {
-    const frozen = await client.freeze(null);
+function thawing(ice, client) {
+  let asked = 0;
+  return async () => {
+    asked += 1;
+    const mine = asked;
+    const frozen = await client.freeze(null).catch(() => null); // the page itself will say what is wrong
+    if (mine !== asked) return;
     fill(
       ice,
       frozen === null
         ? null
         : el("p", {}, el("strong", {}, "Nothing is vended: "), "this tenant is frozen since ", hour(frozen.since), " (", said(frozen.reason), "). ", el("a", { href: to(["settings"]) }, "Settings")),
     );
-  } catch {
-    fill(ice); // the page itself will say what is wrong
-  }
+  };
 }

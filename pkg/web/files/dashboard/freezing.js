@@ -46,7 +46,7 @@ export function freezing(context, of) {
  */
 async function freeze(context, { what, name }) {
   const reason = lines({ name: "reason", label: "Reason", help: "Who asks for a key is told, and who looks here.", required: true, max: 500 });
-  const done = await ask({
+  const done = await ask(context, {
     title: `Freeze ${name}?`,
     content: [el("p", {}, "From the next request on, every vend of it answers 403 frozen."), reason.node],
     fields: [reason],

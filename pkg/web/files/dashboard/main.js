@@ -43,10 +43,13 @@ function byLink() {
 
 /** @param {string} key */
 async function signInByLink(key) {
-  fill(root, el("main", { class: "alone" }, el("p", {}, "Signing in…")));
+  const waiting = el("main", { class: "alone" }, el("p", {}, "Signing in…"));
+  fill(root, waiting);
   try {
-    begin(await signIn(key));
+    const session = await signIn(key);
+    if (waiting.isConnected) begin(session);
   } catch (failure) {
+    if (!waiting.isConnected) return; // another link was followed meanwhile
     signInPage(`The link's key does not sign in. ${failure instanceof Refusal ? failure.message : ""}`);
   }
 }
@@ -68,7 +71,10 @@ function signInPage(words = "") {
         content: [key.node],
         submit: "Sign in",
         explain,
-        act: async () => begin(await signIn(taken(key))),
+        act: () => signIn(taken(key)),
+        done: (session) => {
+          if (key.node.isConnected) begin(session);
+        },
       }),
       el("h2", {}, "No such key yet?"),
       el("p", {}, "An operator issues one, for a tenant that keyvend knows:"),
@@ -122,6 +128,7 @@ function begin(session) {
     document.documentElement.classList.remove("ended");
   };
   const signOut = (words = "You are signed out.") => {
+    if (life.signal.aborted) return; // another session is shown
     leave();
     if (location.hash !== "") history.replaceState(null, "", location.pathname);
     signInPage(words);
@@ -174,7 +181,7 @@ async function another(tenant, giveUp) {
   let next = null;
   const key = keyField();
   document.documentElement.classList.add("ended");
-  const done = await ask({
+  const done = await ask(null, {
     title: "Sign in again",
     content: [el("p", {}, "The session ends or has ended. Nothing on the page is lost."), key.node],
     fields: [key],

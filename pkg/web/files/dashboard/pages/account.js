@@ -186,7 +186,7 @@ async function checkNow(context, account) {
  * @param {Account} account
  */
 async function disconnect(context, account) {
-  const done = await ask({
+  const done = await ask(context, {
     title: "Disconnect this account?",
     content: [el("p", {}, "The stored key of ", el("strong", {}, said(account.user_id)), " at ", el("strong", {}, said(account.provider_slug)), " is deleted, and nothing is vended for it any more. At the provider nothing happens: the key goes on working there.")],
     submit: "Disconnect",

@@ -69,16 +69,19 @@ function issue(context) {
   const ticks = scopes.map(([scope = "", label = ""]) => ({ scope, field: tick({ name: "scopes", label }) }));
   const end = text({ name: "expires_at", label: "Ends", type: "datetime-local", help: "Without, it does not end until it is revoked." });
   return form({
+    keep: "issue",
+    late: context.fail,
     fields: () => [name, end],
     content: [name.node, group("Scopes", ...ticks.map((t) => t.field.node)), end.node],
     submit: "Issue",
-    act: async () => {
-      const issued = await context.client.issueAPIKey({
+    act: () =>
+      context.client.issueAPIKey({
         name: name.value().trim(),
         scopes: ticks.filter((t) => t.field.checked()).map((t) => t.scope),
         ...(end.value() !== "" && { expires_at: new Date(end.value()).toISOString() }),
-      });
-      await showOnce(issued);
+      }),
+    done: async (issued) => {
+      await showOnce(context, issued);
       await context.again(`${issued.name} is issued.`);
     },
   });
@@ -87,10 +90,11 @@ function issue(context) {
 /**
  * showOnce shows a new key's token: here, and never again.
  *
+ * @param {Context} context
  * @param {APIKey & {token: string}} issued
  */
-function showOnce(issued) {
-  return ask({
+function showOnce(context, issued) {
+  return ask(context, {
     title: "The new API key",
     content: [el("p", {}, "It is shown this once and kept nowhere in clear. Put it where it is used."), copied("the new API key", issued.token)],
     submit: "I have stored it",
@@ -104,7 +108,7 @@ function showOnce(issued) {
  * @param {APIKey} key
  */
 async function revoke(context, key) {
-  const done = await ask({
+  const done = await ask(context, {
     title: `Revoke ${key.name}?`,
     content: [el("p", {}, "Whoever uses it is refused from the next request on, and sessions that were begun with it end, this one included if it is its key. It cannot be taken back.")],
     submit: "Revoke",

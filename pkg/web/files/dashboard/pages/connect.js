@@ -64,11 +64,14 @@ export async function connectProvider(context, slug) {
       provider.help ? el("p", {}, said(provider.help)) : null,
       el("p", {}, provider.check ? "keyvend can ask this provider whether a key still works." : "No free way is known to ask this provider whether a key works."),
       form({
+        late: context.fail,
         fields: () => [told.field],
         content: [method(), told.node, enabled.node],
         submit: "Connect",
         act: async () => {
           await context.client.connect({ provider: slug, auth_methods: ["api_key"], description: told.field.value().trim() || null, enabled: enabled.checked() }, once);
+        },
+        done: () => {
           context.go(to(["integrations", slug]), `${provider.name} is connected. ${enabled.checked() ? "Users can bring their keys now." : "Switch it on when users may bring their keys."}`);
         },
       }),

@@ -51,12 +51,13 @@ export async function customProvider(context) {
     title: "Define a provider",
     content: [
       form({
+        late: context.fail,
         fields: () => [name, slug, hint, help, told.field, ...beside.fields("config_fields"), ...question.fields("check")],
         content: [name.node, slug.node, method(), hint.node, help.node, told.node, beside.node, question.node, enabled.node],
         submit: "Connect",
         explain: () => (adding.begun() ? "The provider is there already, switched off. Correct this and send it again, or remove it on its page." : ""),
-        act: async () => {
-          const made = await adding.go().finally(() => (slug.control.readOnly = adding.begun()));
+        act: () => adding.go().finally(() => (slug.control.readOnly = adding.begun())),
+        done: (made) => {
           context.go(to(["integrations", made]), `${name.value().trim()} is connected. ${enabled.checked() ? "Users can bring their keys now." : "Switch it on when users may bring their keys."}`);
         },
       }),

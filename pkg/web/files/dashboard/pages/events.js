@@ -26,17 +26,33 @@ export async function events(context) {
   const { client, place } = context;
   const filter = filterOf(place);
   const page = await client.events({ ...filter, order: "desc", limit: perPage, before: place.query.get("before"), after: place.query.get("after") });
-  let rows = page.data;
-  const list = el("div", {}, shown(context, rows));
+  const list = el("div", {}, shown(context, page.data));
   const arrived = el("p", { role: "status", class: "fine" }, "New events appear here by themselves.");
-  // A page of older events stands still.
-  if (!place.query.get("after") && !place.query.get("before")) {
-    void follow(context, filter, rows[0]?.id ?? null, (newer) => {
-      rows = [...newer.reverse(), ...rows].slice(0, most);
-      fill(list, shown(context, rows));
-    }, (words) => fill(arrived, words));
-  }
-  return { title: "Events", content: [filters(context), arrived, list, pager("Pages of events", place, page.list_metadata)] };
+  const newest = page.data[0]?.id ?? null;
+  const add = (/** @type {Happening[]} */ newer) => put(list, context, newer.reverse());
+  const older = place.query.get("after") || place.query.get("before");
+  return {
+    title: "Events",
+    content: [filters(context), arrived, list, pager("Pages of events", place, page.list_metadata)],
+    // A page of older events stands still.
+    ...(!older && { watch: (signal) => follow(context, filter, newest, add, (words) => fill(arrived, words), signal) }),
+  };
+}
+
+/**
+ * put puts newer events before those that are listed, which stay as they are: one
+ * of them may have the focus.
+ *
+ * @param {HTMLElement} list
+ * @param {Context} context
+ * @param {Happening[]} newer newest first
+ */
+function put(list, context, newer) {
+  const rows = list.querySelector("tbody");
+  const made = shown(context, newer);
+  if (!rows) return fill(list, made);
+  rows.prepend(...made.querySelectorAll("tbody > tr"));
+  while (rows.rows.length > most) rows.deleteRow(-1);
 }
 
 /** @param {import("../router.js").Place} place */
@@ -58,9 +74,9 @@ function filterOf(place) {
  * @param {string | null} last
  * @param {(newer: Happening[]) => void} show oldest first
  * @param {(words: string) => void} say
+ * @param {AbortSignal} signal
  */
-async function follow(context, filter, last, show, say) {
-  const { client, signal } = context;
+async function follow({ client }, filter, last, show, say, signal) {
   while (!signal.aborted) {
     await new Promise((resolve) => setTimeout(resolve, every));
     if (signal.aborted || document.visibilityState === "hidden") continue;
@@ -73,7 +89,7 @@ async function follow(context, filter, last, show, say) {
         say(`${count(page.data.length, "new event")}.`);
       }
     } catch {
-      say("New events cannot be fetched at the moment. This page goes on trying.");
+      if (!signal.aborted) say("New events cannot be fetched at the moment. This page goes on trying.");
     }
   }
 }

@@ -160,13 +160,15 @@ function turnChart({ found, whole }, vends) {
 function describe(context, found, definition) {
   const told = description({ name: () => definition.name, value: found.description ?? "", hint: () => definition.key_hint ?? "" });
   return form({
+    keep: "description",
+    late: context.fail,
     fields: () => [told.field],
     content: [told.node],
     submit: "Save description",
     act: async () => {
       await context.client.changeIntegration(found.slug, { description: told.field.value().trim() || null });
-      context.tell("The description is saved.");
     },
+    done: () => context.tell("The description is saved."),
   });
 }
 
@@ -180,13 +182,15 @@ function checks(context, definition) {
   }
   const rules = policy(definition);
   return form({
+    keep: "checks",
+    late: context.fail,
     fields: () => rules.fields(""),
     content: [rules.node],
     submit: "Save checks",
     act: async () => {
       await context.client.define(definition.slug, rules.value());
-      context.tell("Saved: how keys are checked.");
     },
+    done: () => context.tell("Saved: how keys are checked."),
   });
 }
 
@@ -219,7 +223,7 @@ function ofTenant(context, definition) {
     definition.key_hint === null ? null : el("p", {}, said(definition.key_hint)),
     definition.help_url === null ? null : el("p", {}, "Users get a key at ", outside(definition.help_url), "."),
     definition.check === null ? null : asked(definition.check),
-    el("details", {}, el("summary", {}, "Change the definition"), define(context, definition)),
+    el("details", { "data-keep": "definition" }, el("summary", {}, "Change the definition"), define(context, definition)),
   );
 }
 
@@ -235,13 +239,15 @@ function define(context, definition) {
   const beside = settings(definition.config_fields);
   const question = check(definition.check);
   return form({
+    keep: "definition",
+    late: context.fail,
     fields: () => [name, hint, help, ...beside.fields("config_fields"), ...question.fields("check")],
     content: [name.node, hint.node, help.node, beside.node, question.node],
     submit: "Save provider",
     act: async () => {
       await context.client.define(definition.slug, { name: name.value().trim(), key_hint: hint.value().trim() || null, help_url: help.value().trim() || null, config_fields: beside.value(), check: question.value() });
-      await context.again("The provider is saved.");
     },
+    done: () => context.again("The provider is saved."),
   });
 }
 
@@ -267,7 +273,7 @@ function removal(context, slug, name) {
 async function remove(context, slug, name) {
   const { words } = await count(context, slug);
   const typed = text({ name: "slug", label: `Write its slug, ${slug}, to remove it`, required: true, code: true });
-  const done = await ask({
+  const done = await ask(context, {
     title: `Remove ${name}?`,
     content: [el("p", {}, el("strong", {}, words), words.startsWith("1 ") ? " goes" : " go", " with it, and the stored keys are deleted. From the next request on nothing of it is vended."), typed.node],
     fields: [{ ...typed, missing: () => (typed.value().trim() === slug ? "" : `This is not its slug. Write ${slug}.`) }],

@@ -30,9 +30,9 @@ export async function integrations(context) {
     };
   }
   const rows = page.data.map((integration) => ({ integration, name: names(integration), glance: glance() }));
-  void look(context, rows);
   return {
     title: "Integrations",
+    watch: (signal) => look(context, rows, signal),
     content: [
       connect,
       table(
@@ -96,11 +96,12 @@ const atOnce = 4;
  *
  * @param {Context} context
  * @param {{integration: Integration, name: string, glance: ReturnType<typeof glance>}[]} rows
+ * @param {AbortSignal} signal
  */
-async function look(context, rows) {
+async function look(context, rows, signal) {
   const waiting = [...rows];
   const work = async () => {
-    for (let row = waiting.shift(); row && !context.signal.aborted; row = waiting.shift()) {
+    for (let row = waiting.shift(); row && !signal.aborted; row = waiting.shift()) {
       await show(context, row.integration, row.glance);
     }
   };

@@ -47,20 +47,22 @@ function origins(context, now) {
     code: true,
   });
   return form({
+    keep: "origins",
+    late: context.fail,
     fields: () => [field],
     content: [now.allowed_origins.length === 0 ? el("p", { class: "empty" }, "No page may show the widget yet. Write down where your product runs.") : null, field.node],
     submit: "Save origins",
     act: async () => {
       const allowed_origins = field.value().split("\n").map((line) => line.trim()).filter((line) => line !== "");
       await context.client.changeSettings({ allowed_origins });
-      await context.again("The origins are saved.");
     },
+    done: () => context.again("The origins are saved."),
   });
 }
 
 /** @param {Context} context */
 async function endSessions(context) {
-  const done = await ask({
+  const done = await ask(context, {
     title: "Sign everyone out?",
     content: [el("p", {}, "Everyone has to sign in again, and pages with the widget have to get a new token.")],
     submit: "Sign everyone out",

