@@ -45,6 +45,7 @@ type Check struct {
 	Unknowns   int       `json:"unknowns,omitempty"`    // looks in a row that found nothing
 	RefusedAt  time.Time `json:"refused_at,omitzero"`   // a refusal that waits for a second one
 	ReportedAt time.Time `json:"reported_at,omitzero"`  // a report that waits for a look
+	RemarkedAt time.Time `json:"remarked_at,omitzero"`  // the last report that was told of, since no look can confirm it
 	AwaitedAt  time.Time `json:"awaited_at,omitzero"`   // the slot of a look that somebody asked for
 	History    []Entry   `json:"history,omitempty"`     // newest first, of all the account's keys
 
@@ -76,6 +77,7 @@ const (
 	remembered = 20              // entries of a history
 	apart      = 2 * time.Minute // between two refusals that count as two
 	reportHeld = time.Hour       // how long a report waits for the look that confirms it
+	remarkHeld = time.Hour       // how long further reports are part of one that was told of
 	recheck    = 5 * time.Minute // until the first look after one that found nothing
 	jitter     = 0.25            // of an interval, to either side
 	// LookAgain is how long no check is left alone, so that a shorter interval is
@@ -274,6 +276,12 @@ func (c *Check) Why(at time.Time) Cause {
 // reported reports whether a report waits for a look at that time.
 func (c *Check) reported(at time.Time) bool {
 	return !c.ReportedAt.IsZero() && at.Sub(c.ReportedAt).Abs() < reportHeld
+}
+
+// Remarked reports whether a report at that time has been told of already, with
+// an earlier one.
+func (c *Check) Remarked(at time.Time) bool {
+	return !c.RemarkedAt.IsZero() && at.Sub(c.RemarkedAt).Abs() < remarkHeld
 }
 
 // Early reports whether a look now could not confirm the refusal that waits for

@@ -107,6 +107,8 @@ func (c *Checker) outdated(v *Visit, a *account.Account, r CheckRequest) bool {
 		return true
 	case r.Cause == health.Scheduled && r.Revision == 0: // nobody asks so
 		return true
+	case v.Integration.Provider().Check == nil && check != nil && check.SecretID == secretID && check.Remarked(c.Clock.Now()):
+		return true
 	case r.Revision != 0:
 		return check == nil || check.Revision != r.Revision || !health.Usable(r.Slot, c.Clock.Now())
 	default: // it may have been had since it was asked for
@@ -228,21 +230,18 @@ func (c *Checker) record(ctx context.Context, v *Visit, about *account.Account, 
 		if r.Revision != 0 && (!known || check.Revision != r.Revision) {
 			return nil // another delivery of the same request was faster
 		}
-		reported := check.ReportedAt
 		if !r.AskedAt.IsZero() && r.Cause == health.Report {
 			check.ReportedAt = r.AskedAt
 		}
 		turn := check.Record(f, r.Cause, v.Integration.CheckEvery())
 		next, remark := c.consequence(v.Integration, a, check, turn, f.At)
-		if r.Cause == health.Report && f.Reason == health.NoCheck && f.At.Sub(reported) >= remarkApart {
+		if r.Cause == health.Report && f.Reason == health.NoCheck && !check.Remarked(f.At) {
+			check.RemarkedAt = f.At
 			remark = note(event.ReauthorizationNeeded, a, f.At, health.Reported)
 		}
 		return c.Store.SaveFinding(ctx, check, next, remark)
 	})
 }
-
-// remarkApart is the least time between two remarks about reports of one key.
-const remarkApart = time.Hour
 
 // checkOf is a copy of the visit's check, if it is of the account's secret, else
 // a new one in its place.
