@@ -230,7 +230,10 @@ func spread(d time.Duration) time.Duration {
 // NextLook is when the key is asked about next if nothing happens, zero when it
 // is not.
 func (c *Check) NextLook(every time.Duration) time.Time {
-	if every == 0 && c.Why(c.DueAt) == Scheduled {
+	if c.Why(c.DueAt) != Scheduled {
+		return c.DueAt
+	}
+	if every == 0 {
 		return time.Time{}
 	}
 	if rest := c.resting(every); rest.After(c.DueAt) {
@@ -252,7 +255,9 @@ func (c *Check) resting(every time.Duration) time.Time {
 func (c *Check) Resting(now time.Time, every time.Duration) bool {
 	rest := c.resting(every)
 	switch {
-	case every == 0 && c.Why(now) == Scheduled:
+	case c.Why(now) != Scheduled: // somebody waits for it
+		return false
+	case every == 0:
 		rest = now.Add(LookAgain)
 	case !rest.After(now):
 		return false

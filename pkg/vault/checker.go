@@ -143,13 +143,13 @@ func (c *Checker) waits(ctx context.Context, v *Visit, r CheckRequest) (bool, er
 		return true, c.await(ctx, v, r, v.View.Check.AwaitedAt) // that look answers this request too
 	}
 	l := lane{health.ProviderKey(v.Integration), health.AskedLane, p.ChecksPerMinute()}
-	slots, err := takeSlots(ctx, c.Store, l, 1, health.Reachable(now), now.Add(MaxDelay))
+	slots, err := takeSlots(ctx, c.Store, l, []string{tenantIn(v.Integration)}, health.Reachable(now), now.Add(MaxDelay))
 	switch {
 	case err != nil:
 		return false, err
-	case len(slots) == 0:
-		c.Log.WarnContext(ctx, "a check is not made, since too many were asked for", "provider", l.provider, "tenant", r.Tenant)
-		return true, nil
+	case slots[0].IsZero():
+		c.Log.WarnContext(ctx, "a check is left to the schedule, since too many were asked for", "provider", l.provider, "tenant", r.Tenant)
+		return true, c.leave(ctx, v, r)
 	case !slots[0].After(now):
 		return false, nil
 	}
@@ -170,6 +170,26 @@ func (c *Checker) await(ctx context.Context, v *Visit, r CheckRequest, slot time
 	check.AwaitedAt = slot
 	if r.Cause == health.Report {
 		check.ReportedAt = r.AskedAt
+	}
+	return stale(c.Store.SaveFinding(ctx, &check, nil, nil))
+}
+
+// leave has the schedule find a slot for what was asked for and gets none now.
+func (c *Checker) leave(ctx context.Context, v *Visit, r CheckRequest) error {
+	if v.View.Check == nil {
+		return nil // the feed makes one that is due
+	}
+	check, now := *v.View.Check, c.Clock.Now()
+	noted := r.Cause != health.Report || check.Why(now) == health.Report
+	soon := !check.DueAt.IsZero() && check.DueAt.Before(now.Add(MaxDelay))
+	if noted && soon {
+		return nil
+	}
+	if !noted {
+		check.ReportedAt = r.AskedAt
+	}
+	if !soon {
+		check.Wait(now, MaxDelay/2)
 	}
 	return stale(c.Store.SaveFinding(ctx, &check, nil, nil))
 }
