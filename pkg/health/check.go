@@ -157,11 +157,14 @@ func (c *Check) Record(f Finding, cause Cause, every time.Duration) Turn {
 // sure makes of a refusal at an assumed address a real one, if the same key has
 // been taken at the same address before.
 func (c *Check) sure(f Finding) Finding {
-	if f.Reason == RefusedThere && (c.Standing == catalog.Valid || c.Standing == catalog.Limited) {
+	if f.Reason == RefusedThere && c.Worked() {
 		f.Verdict, f.Reason = catalog.Invalid, Refused
 	}
 	return f
 }
+
+// Worked reports whether the key was good when something was known of it last.
+func (c *Check) Worked() bool { return c.Standing == catalog.Valid || c.Standing == catalog.Limited }
 
 // weigh makes of a refusal that stands alone what it is: nothing definite yet.
 // It counts when it is the second, minutes after the first, or when somebody
@@ -173,6 +176,8 @@ func (c *Check) weigh(f Finding) Finding {
 	case f.Verdict != catalog.Invalid:
 		c.RefusedAt, c.ReportedAt = time.Time{}, time.Time{}
 		return f
+	case f.Doubted && c.Standing != catalog.Invalid:
+		return Finding{Verdict: Unknown, Reason: Doubted, At: f.At}
 	case c.Standing == catalog.Invalid, c.reported(f.At):
 		c.RefusedAt, c.ReportedAt = time.Time{}, time.Time{}
 		return f

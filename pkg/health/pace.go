@@ -142,11 +142,12 @@ func ProviderKey(in *integration.Integration) string {
 	return in.Tenant + "/" + in.Slug
 }
 
-// Breaker keeps keyvend from asking a provider that has trouble. Its JSON form is
-// the stored one.
+// Breaker keeps keyvend from asking a provider that has trouble, and from believing
+// one that has lost its mind. Its JSON form is the stored one.
 type Breaker struct {
 	Failures  int       `json:"failures"` // in a row
 	OpenUntil time.Time `json:"open_until,omitzero"`
+	Doubt     Doubt     `json:"doubt,omitzero"`
 
 	Revision int64 `json:"-"`
 }
@@ -158,8 +159,15 @@ const (
 	maxPause   = time.Hour
 )
 
-// Record takes a finding into account and reports whether that changed the
-// breaker.
+// Learn takes a finding about the key of an account into account and reports
+// whether that changed the breaker. worked: the key was good until then.
+func (b *Breaker) Learn(f Finding, account string, worked bool) bool {
+	changed := b.Record(f)
+	return b.Doubt.Record(f, account, worked) || changed
+}
+
+// Record takes into account whether a finding tells of trouble, and reports whether
+// that changed the breaker.
 func (b *Breaker) Record(f Finding) bool {
 	if !f.Strained() {
 		changed := b.Failures > 0

@@ -71,7 +71,7 @@ func (c *Checker) Check(ctx context.Context, r CheckRequest) error {
 		c.Log.ErrorContext(ctx, "a check could not be made", "alarm", "integrity", "tenant", r.Tenant, "account_id", a.ID, "error", err)
 		return err
 	}
-	c.strain(ctx, v.Integration, finding)
+	c.strain(ctx, v, a, &finding)
 	return c.record(ctx, v, a, finding, r)
 }
 
@@ -215,25 +215,31 @@ func (c *Checker) look(ctx context.Context, v *Visit, a *account.Account) (healt
 	return c.Examiner.Examine(ctx, p, a.Config, found.text), nil
 }
 
-// strain tells the provider's breaker of a finding, unless each account may have a
-// host of its own: one of those must not keep the others' keys from being looked
-// at. That is advice for the
-// schedule: when it cannot be stored, the next finding tells it again.
-func (c *Checker) strain(ctx context.Context, in *integration.Integration, f health.Finding) {
-	p := in.Provider()
-	if !f.Definite() && !f.Strained() || p.Check != nil && p.Check.AnyHost(p.ConfigFields) {
+// strain tells the provider's breaker of a finding, and the finding whether the
+// provider's refusals count. Where each account may have a host of its own it does
+// neither: one of those must not keep the others' keys from being looked at. It is
+// advice: when it cannot be stored, the next finding tells it again.
+func (c *Checker) strain(ctx context.Context, v *Visit, a *account.Account, f *health.Finding) {
+	p := v.Integration.Provider()
+	if !f.Definite() && !f.Strained() && f.Reason != health.RefusedThere || p.Check != nil && p.Check.AnyHost(p.ConfigFields) {
 		return
 	}
-	key := health.ProviderKey(in)
+	check := v.View.Check
+	worked := check != nil && check.SecretID == a.Secrets[account.Current].ID && check.Worked()
+	key := health.ProviderKey(v.Integration)
 	err := insist(ctx, func() error {
 		b, err := c.Store.Breaker(ctx, key)
-		if err == nil && b.Record(f) {
+		if err == nil && b.Learn(*f, a.ID, worked) {
 			err = c.Store.SaveBreaker(ctx, key, &b)
 		}
+		f.Doubted = b.Doubt.Holds(f.At)
 		return err
 	})
 	if err != nil {
 		c.Log.WarnContext(ctx, "a breaker was not told of a finding", "provider", key, "error", err)
+	}
+	if f.Doubted && f.Verdict == catalog.Invalid {
+		c.Log.WarnContext(ctx, "a refusal is not believed, since the provider refuses many keys that worked", "provider", key, "tenant", a.Tenant, "account_id", a.ID)
 	}
 }
 
