@@ -683,6 +683,56 @@ func TestEveryFunctionHasALogGroupAnAlarmFilterAndAnErrorAlarm(t *testing.T) {
 	}
 }
 
+// Lambda polls a queue faster than functions may run: what it has to put back for
+// that must not use up a message's tries.
+func TestAMessageOutlastsThrottlingAndAQueueThatIsNotWorkedOnIsTold(t *testing.T) {
+	template := load(t)
+	queues, err := template.Queues(values(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	byARN := map[string]cfn.Queue{}
+	for _, q := range queues {
+		byARN["arn:local:"+q.LogicalID] = q
+	}
+	worked := 0
+	for name, f := range functions(t) {
+		for _, s := range f.Queues {
+			worked++
+			q := byARN[s.Queue]
+			if least := 6*f.Timeout + s.Window; q.Visibility < least || q.MaxReceives < 5 || q.DeadLetters == "" {
+				t.Errorf("the queue of %s: visibility %v, want at least %v; %d receives, want 5 or more; dead letters %q", name, q.Visibility, least, q.MaxReceives, q.DeadLetters)
+			}
+			if !alarmOn(t, template, "ApproximateAgeOfOldestMessage", q.LogicalID) {
+				t.Errorf("nobody is told that %s is not worked on", q.LogicalID)
+			}
+			if dead := byARN[q.DeadLetters]; !alarmOn(t, template, "ApproximateNumberOfMessagesVisible", dead.LogicalID) {
+				t.Errorf("nobody is told of the dead letters of %s", q.LogicalID)
+			}
+		}
+	}
+	if worked != 1 {
+		t.Errorf("%d queues are worked on", worked)
+	}
+}
+
+// alarmOn reports whether there is an alarm on a metric of the queue.
+func alarmOn(t *testing.T, template *cfn.Template, metric, queue string) bool {
+	t.Helper()
+	for _, id := range template.Named("AWS::CloudWatch::Alarm") {
+		p, err := template.Properties(id, values(nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range cfn.List(p["Dimensions"]) {
+			if p["MetricName"] == metric && cfn.Map(d)["Name"] == "QueueName" && cfn.Map(d)["Value"] == fmt.Sprint("local-", queue) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func TestTheTemplateIsValidForSAM(t *testing.T) {
 	validate := exec.Command(testbed.Tool(t, "sam/bin/sam"), "validate", "--lint")
 	validate.Dir = root

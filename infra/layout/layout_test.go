@@ -109,6 +109,7 @@ var beside = map[string][]string{
 	"pkg/boot/asker":           {"pkg/boot"},
 	"pkg/boot/checkqueue":      {"pkg/boot"},
 	"pkg/table/dynamo/streams": {"pkg/table/dynamo"},
+	"pkg/table/dynamo":         {"pkg/attempt"},
 	"pkg/seal/awskms":          {"pkg/attempt"},
 	"pkg/bus/eventbridge":      {"pkg/attempt"},
 	"pkg/bus/sqs":              {"pkg/attempt"},

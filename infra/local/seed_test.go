@@ -59,6 +59,8 @@ func TestBadSeedIsRefusedBeforeAnythingIsMade(t *testing.T) {
 		"{\n\"tenants\" 1}":         {"line 2 is not JSON"},
 		`{"tenants":{}}`:            {"tenants cannot be a JSON object"},
 		`{"tenant":[]}`:             {`unknown field "tenant"`},
+		"\n[]":                      {"line 2", "a JSON array stands where the seed's object belongs"},
+		`"x"`:                       {"line 1", "a JSON string stands where"},
 		`{"tenants":[]} {}`:         {"goes on behind the end", "line 1"},
 		"{\"tenants\":[]}\nx":       {"goes on behind the end", "line 2"},
 		`{"tenants":[{"name":""}]}`: {"tenants[0].name is missing"},

@@ -74,6 +74,8 @@ func jsonProblem(text []byte, err error) string {
 	switch {
 	case errors.As(err, &syntax):
 		return fmt.Sprintf("line %d is not JSON", lineOf(text, syntax.Offset))
+	case errors.As(err, &wrong) && wrong.Field == "":
+		return fmt.Sprintf("in line %d, a JSON %s stands where the seed's object belongs", lineOf(text, wrong.Offset), wrong.Value)
 	case errors.As(err, &wrong):
 		return fmt.Sprintf("in line %d, %s cannot be a JSON %s", lineOf(text, wrong.Offset), strings.TrimLeft(wrong.Field, "."), wrong.Value)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):

@@ -368,3 +368,36 @@ func TestListsArePagedOverHTTP(t *testing.T) {
 		t.Errorf("%v, want %v", seen, slugs)
 	}
 }
+
+func TestAFieldOfTheWrongTypeIsNamedWithTheRightOne(t *testing.T) {
+	a := newAcme(t, boottest.Config{})
+	const text, flag, number, list, texts = "a text", "true or false", "a whole number", "a list", "an object whose values are texts"
+	for body, want := range map[string]struct{ method, path, field, right string }{
+		`{"user_id":7}`:              {"PUT", "/data-integrations/acme/api-key", "user_id", text},
+		`{"secret":{}}`:              {"PUT", "/data-integrations/acme/api-key", "secret", text},
+		`{"expires_at":1}`:           {"PUT", "/data-integrations/acme/api-key", "expires_at", text},
+		`{"metadata":[]}`:            {"PUT", "/data-integrations/acme/api-key", "metadata", texts},
+		`{"metadata":{"a":null}}`:    {"PUT", "/data-integrations/acme/api-key", "metadata", texts},
+		`{"config":[]}`:              {"PUT", "/data-integrations/acme/api-key", "config", texts},
+		`{"status":"401"}`:           {"POST", "/keyvend/reports", "status", number},
+		`{"status":401.5}`:           {"POST", "/keyvend/reports", "status", number},
+		`{"enabled":"true"}`:         {"PUT", "/data-integrations/acme", "enabled", flag},
+		`{"allowed_origins":"x"}`:    {"PUT", "/keyvend/settings", "allowed_origins", list},
+		`{"config_fields":{}}`:       {"PATCH", "/keyvend/integrations/acme", "config_fields", list},
+		`{"check":7}`:                {"PATCH", "/keyvend/integrations/acme", "check", "an object"},
+		`{"custom_provider":"acme"}`: {"POST", "/data-integrations", "custom_provider", "an object"},
+	} {
+		answer := a.Do(a.token, want.method, want.path, body)
+		if sentence := "The field " + want.field + " has the wrong type: it is " + want.right + "."; answer.Status != http.StatusBadRequest || answer.Text("message") != sentence {
+			t.Errorf("%s: %d %s, want %q", body, answer.Status, answer.Text("message"), sentence)
+		}
+	}
+	for _, c := range [][3]string{
+		{"/keyvend/settings", "allowed_origins", `{"allowed_origins":[7]}`},
+		{"/data-integrations/acme/api-key", "metadata", `{"metadata":{"sk-canary-in-a-name":1}}`},
+	} {
+		if a := a.Do(a.token, "PUT", c[0], c[2]); a.Text("message") != "Something in the field "+c[1]+" has the wrong type." {
+			t.Errorf("%s: %s", c[2], a.Body)
+		}
+	}
+}

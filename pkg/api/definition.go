@@ -232,7 +232,7 @@ func strictly(field string, sent jsontext.Value, v any) error {
 		at := place(field, wrong.JSONPointer.Parent())
 		return invalid(at, "unknown_field", at+" has a member that does not exist"+called(wrong.JSONPointer.LastToken())+".")
 	}
-	return badBody("The field " + place(field, wrong.JSONPointer) + " has the wrong type.")
+	return wrongType(place(field, wrong.JSONPointer), wrong.GoType)
 }
 
 // place is a pointer into field as people write it: check.when[0].status. It

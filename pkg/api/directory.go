@@ -75,41 +75,12 @@ func orEmpty(m map[string]string) map[string]string {
 }
 
 func (h accounts) list(ctx context.Context, v *vault.Visit, in *listAccounts) (answer, error) {
-	p := in.page
-	if p.Order == orderNormal {
-		p.Before, p.After = p.After, p.Before
-	}
-	backwards := p.Before != ""
-	found, next, err := h.directory.List(ctx, v, in.filter, vault.AccountRange{
-		After:      p.After + p.Before, // one of them is ""
-		Descending: (p.Order != orderAsc) != backwards,
-		Limit:      p.Limit,
-	})
+	w := in.page.walk()
+	found, next, err := h.directory.List(ctx, v, in.filter, vault.AccountRange{After: w.from, Descending: w.descending, Limit: in.page.Limit})
 	if err != nil {
 		return answer{}, err
 	}
-	before, after := ends(found, next, p)
-	if backwards {
-		slices.Reverse(found)
-		before, after = after, before
-	}
-	if p.Order == orderNormal {
-		before, after = after, before
-	}
-	data := make([]wireFullAccount, len(found))
-	for i, a := range found {
-		data[i] = fullAccountOnWire(a)
-	}
-	return ok(list[wireFullAccount]{"list", data, metadata{before, after}}), nil
-}
-
-// ends are the cursors to what lies behind a page and ahead of it, in the
-// direction in which it was read.
-func ends(found []vault.Profile, next string, p page) (behind, ahead *string) {
-	if len(found) > 0 && p.After+p.Before != "" {
-		behind = &found[0].ID
-	}
-	return behind, orNil(next)
+	return ok(walked(w, found, next, func(p vault.Profile) string { return p.Account.ID }, fullAccountOnWire)), nil
 }
 
 func (h accounts) get(ctx context.Context, v *vault.Visit, in *accountPath) (answer, error) {

@@ -57,6 +57,9 @@ func (in *listEvents) decode(r *request) (target vault.Target, err error) {
 		Descending: p.Order != orderAsc, After: p.After, Before: p.Before, Limit: p.Limit,
 	}
 	if q.Has("organization_id") {
+		if in.query.Organization == "" {
+			return target, badParameter("organization_id", "invalid", "organization_id is empty. Leave it out for the events of all.")
+		}
 		if err := ident.CheckOrganization(in.query.Organization); err != nil {
 			return target, badParameter("organization_id", "invalid", fault.As(err).Message)
 		}

@@ -39,6 +39,51 @@ func listed[R, W any](rows []R, id func(R) string, show func(R) W, p page) list[
 	return list[W]{"list", data, metadata{before, after}}
 }
 
+// walk is how a page of rows that are too many to be read whole is read: away from
+// its cursor.
+type walk struct {
+	from       string // an id, exclusive; "" is the end that the list begins at
+	descending bool
+	backwards  bool // against the order of the list
+	turned     bool // the cursors have each other's meaning
+}
+
+func (p page) walk() walk {
+	turned := p.Order == orderNormal
+	if turned {
+		p.Before, p.After = p.After, p.Before
+	}
+	backwards := p.Before != ""
+	return walk{
+		from:       p.After + p.Before, // one of them is ""
+		descending: (p.Order != orderAsc) != backwards,
+		backwards:  backwards,
+		turned:     turned,
+	}
+}
+
+// walked is the page of rows that w found, as the wire shows it. next is where the
+// walk goes on, "" at the end.
+func walked[R, W any](w walk, rows []R, next string, id func(R) string, show func(R) W) list[W] {
+	var before *string
+	after := orNil(next)
+	data := make([]W, len(rows))
+	for i, row := range rows {
+		data[i] = show(row)
+	}
+	if len(rows) > 0 && w.from != "" {
+		first := id(rows[0])
+		before = &first
+	}
+	if w.backwards {
+		slices.Reverse(data)
+	}
+	if w.backwards != w.turned {
+		before, after = after, before
+	}
+	return list[W]{"list", data, metadata{before, after}}
+}
+
 // plainList is the envelope of a list that has no pages.
 func plainList[T any](data []T) list[T] {
 	if data == nil {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -136,8 +137,40 @@ func badJSON(err error) error {
 	if !errors.As(err, &wrong) {
 		return errBadJSON.Because(errors.New("syntax"))
 	}
-	field, _, _ := strings.Cut(strings.TrimPrefix(string(wrong.JSONPointer), "/"), "/")
-	return badBody("The field " + field + " has the wrong type.")
+	field, inside, _ := strings.Cut(strings.TrimPrefix(string(wrong.JSONPointer), "/"), "/")
+	if inside != "" { // whose name may be anything
+		return badBody("Something in the field " + field + " has the wrong type.")
+	}
+	return wrongType(field, wrong.GoType)
+}
+
+// wrongType says what a field should have been that is read as t.
+func wrongType(field string, t reflect.Type) error {
+	sentence := "The field " + field + " has the wrong type"
+	if right := typeWords[kindOf(t)]; right != "" {
+		sentence += ": it is " + right
+	}
+	return badBody(sentence + ".")
+}
+
+// typeWords are the types that fields are read as, as JSON has them.
+var typeWords = map[reflect.Kind]string{
+	reflect.String: "a text",
+	reflect.Bool:   "true or false",
+	reflect.Int:    "a whole number",
+	reflect.Slice:  "a list",
+	reflect.Map:    "an object whose values are texts",
+	reflect.Struct: "an object",
+}
+
+func kindOf(t reflect.Type) reflect.Kind {
+	if t == nil {
+		return reflect.Invalid
+	}
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t.Kind()
 }
 
 // slug is the path's {slug}, or "" when no integration can have it.

@@ -3,6 +3,7 @@
 package attempt
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"math/rand/v2"
@@ -14,14 +15,15 @@ import (
 )
 
 const (
-	firstWait = 100 * time.Millisecond // before the second attempt, at most
-	longWait  = 200 * time.Millisecond // before any
+	firstWait = 100 * time.Millisecond // of a policy that names none
+	longWait  = 200 * time.Millisecond // before any attempt, at most
 )
 
 // Policy says how often and how long a call is tried.
 type Policy struct {
 	Each    time.Duration // bounds one attempt, the reading of its answer included
 	Most    int           // attempts
+	First   time.Duration // to wait before the second of them, at most; 0 is 100 ms
 	Total   time.Duration // bounds all attempts and the waits between them
 	Reserve time.Duration // before the caller's deadline, so that he can still answer
 	// Passing are the error codes, besides those that the SDK knows, that go away
@@ -45,7 +47,7 @@ func (p Policy) Bound(ctx context.Context) (context.Context, context.CancelFunc)
 func (p Policy) Retryer() aws.RetryerV2 {
 	return retry.NewStandard(func(s *retry.StandardOptions) {
 		s.MaxAttempts = p.Most
-		s.Backoff = retry.BackoffDelayerFunc(func(made int, _ error) (time.Duration, error) { return wait(made), nil })
+		s.Backoff = retry.BackoffDelayerFunc(func(made int, _ error) (time.Duration, error) { return p.Wait(made), nil })
 		s.Retryables = append(s.Retryables, retry.RetryableErrorCode{Codes: p.Passing})
 	})
 }
@@ -60,7 +62,7 @@ func (p Policy) Passes(code string) bool {
 // Pause waits before a call is made again that was made so many times. The SDK
 // waits by itself between attempts of one call; this is for the parts of a batch.
 func (p Policy) Pause(ctx context.Context, made int) error {
-	timer := time.NewTimer(wait(made))
+	timer := time.NewTimer(p.Wait(made))
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
@@ -69,9 +71,9 @@ func (p Policy) Pause(ctx context.Context, made int) error {
 	return ctx.Err()
 }
 
-// wait is exponential with full jitter, after so many attempts.
-func wait(made int) time.Duration {
-	return rand.N(min(longWait, firstWait<<min(max(made-1, 0), 8))) //nolint:gosec // spreads load; nothing depends on its secrecy
+// Wait is how long to wait after so many attempts: exponential with full jitter.
+func (p Policy) Wait(made int) time.Duration {
+	return rand.N(min(longWait, cmp.Or(p.First, firstWait)<<min(max(made-1, 0), 8))) //nolint:gosec // spreads load; nothing depends on its secrecy
 }
 
 // HTTPClient is what every client of the SDK sends with.

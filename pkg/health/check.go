@@ -45,6 +45,7 @@ type Check struct {
 	Unknowns   int       `json:"unknowns,omitempty"`    // looks in a row that found nothing
 	RefusedAt  time.Time `json:"refused_at,omitzero"`   // a refusal that waits for a second one
 	ReportedAt time.Time `json:"reported_at,omitzero"`  // a report that waits for a look
+	RemarkedAt time.Time `json:"remarked_at,omitzero"`  // the last report that was told of, since no look can confirm it
 	AwaitedAt  time.Time `json:"awaited_at,omitzero"`   // the slot of a look that somebody asked for
 	History    []Entry   `json:"history,omitempty"`     // newest first, of all the account's keys
 
@@ -76,6 +77,7 @@ const (
 	remembered = 20              // entries of a history
 	apart      = 2 * time.Minute // between two refusals that count as two
 	reportHeld = time.Hour       // how long a report waits for the look that confirms it
+	remarkHeld = time.Hour       // how long further reports are part of one that was told of
 	recheck    = 5 * time.Minute // until the first look after one that found nothing
 	jitter     = 0.25            // of an interval, to either side
 	// LookAgain is how long no check is left alone, so that a shorter interval is
@@ -155,11 +157,14 @@ func (c *Check) Record(f Finding, cause Cause, every time.Duration) Turn {
 // sure makes of a refusal at an assumed address a real one, if the same key has
 // been taken at the same address before.
 func (c *Check) sure(f Finding) Finding {
-	if f.Reason == RefusedThere && (c.Standing == catalog.Valid || c.Standing == catalog.Limited) {
+	if f.Reason == RefusedThere && c.Worked() {
 		f.Verdict, f.Reason = catalog.Invalid, Refused
 	}
 	return f
 }
+
+// Worked reports whether the key was good when something was known of it last.
+func (c *Check) Worked() bool { return c.Standing == catalog.Valid || c.Standing == catalog.Limited }
 
 // weigh makes of a refusal that stands alone what it is: nothing definite yet.
 // It counts when it is the second, minutes after the first, or when somebody
@@ -174,6 +179,8 @@ func (c *Check) weigh(f Finding) Finding {
 	case c.Standing == catalog.Invalid, c.reported(f.At):
 		c.RefusedAt, c.ReportedAt = time.Time{}, time.Time{}
 		return f
+	case f.Doubted:
+		return Finding{Verdict: Unknown, Reason: Doubted, At: f.At}
 	case c.RefusedAt.IsZero(), c.RefusedAt.After(f.At): // by a clock that was ahead
 		c.RefusedAt = f.At
 	case f.At.Sub(c.RefusedAt) >= apart:
@@ -228,7 +235,10 @@ func spread(d time.Duration) time.Duration {
 // NextLook is when the key is asked about next if nothing happens, zero when it
 // is not.
 func (c *Check) NextLook(every time.Duration) time.Time {
-	if every == 0 && c.Why(c.DueAt) == Scheduled {
+	if c.Why(c.DueAt) != Scheduled {
+		return c.DueAt
+	}
+	if every == 0 {
 		return time.Time{}
 	}
 	if rest := c.resting(every); rest.After(c.DueAt) {
@@ -250,7 +260,9 @@ func (c *Check) resting(every time.Duration) time.Time {
 func (c *Check) Resting(now time.Time, every time.Duration) bool {
 	rest := c.resting(every)
 	switch {
-	case every == 0 && c.Why(now) == Scheduled:
+	case c.Why(now) != Scheduled: // somebody waits for it
+		return false
+	case every == 0:
 		rest = now.Add(LookAgain)
 	case !rest.After(now):
 		return false
@@ -274,6 +286,12 @@ func (c *Check) Why(at time.Time) Cause {
 // reported reports whether a report waits for a look at that time.
 func (c *Check) reported(at time.Time) bool {
 	return !c.ReportedAt.IsZero() && at.Sub(c.ReportedAt).Abs() < reportHeld
+}
+
+// Remarked reports whether a report at that time has been told of already, with
+// an earlier one.
+func (c *Check) Remarked(at time.Time) bool {
+	return !c.RemarkedAt.IsZero() && at.Sub(c.RemarkedAt).Abs() < remarkHeld
 }
 
 // Early reports whether a look now could not confirm the refusal that waits for

@@ -28,6 +28,7 @@ const (
 	Refused       Reason = "refused"           // invalid
 	RefusedOnce   Reason = "refused_once"      // a refusal that waits for a second one
 	RefusedThere  Reason = "refused_there"     // refused at an address that was only assumed
+	Doubted       Reason = "doubted"           // refused, as were many keys at once that worked
 	RateLimited   Reason = "rate_limited"      // 429
 	Trouble       Reason = "provider_trouble"  // 5xx
 	TimedOut      Reason = "timed_out"         // no answer in time
@@ -46,6 +47,7 @@ var sentences = map[Reason]string{
 	Refused:       "The provider refuses this key. It was revoked or replaced: bring a new one.",
 	RefusedOnce:   "The provider refused this key once. It is asked again in some minutes before that counts.",
 	RefusedThere:  "The provider refused this key, but at an address that was only assumed. Set the region or host that goes with the key.",
+	Doubted:       "The provider refuses many keys at once that worked until now, so that says nothing about this one. It is asked again later.",
 	RateLimited:   "The provider takes no more questions at the moment. It is asked again later.",
 	Trouble:       "The provider has trouble at the moment. It is asked again later.",
 	TimedOut:      "The provider did not answer in time. It is asked again later.",
@@ -70,6 +72,7 @@ type Finding struct {
 	Reason     Reason
 	At         time.Time
 	RetryAfter time.Duration // what the provider asks for; 0: nothing
+	Doubted    bool          // its refusals say nothing at the moment
 }
 
 // Definite reports whether the provider said something about the key.
@@ -79,7 +82,7 @@ func (f Finding) Definite() bool { return f.Verdict != Unknown }
 // key, kept it from saying something.
 func (f Finding) Strained() bool {
 	switch f.Reason {
-	case RateLimited, Trouble, TimedOut, Unreachable:
+	case RateLimited, Trouble, TimedOut, Unreachable, Doubted:
 		return true
 	default:
 		return false

@@ -2,6 +2,7 @@ package health
 
 import (
 	"crypto/rand"
+	"slices"
 	"time"
 
 	"keyvend/pkg/integration"
@@ -52,6 +53,9 @@ type Pace struct {
 	Next time.Time `json:"next"` // no slot from here on is taken
 	// From is when the last reservation began, by the clock of whoever made it.
 	From time.Time `json:"from,omitzero"`
+	// Ahead are the slots from then on, in unix seconds, that each tenant has of a
+	// lane of which none may have all.
+	Ahead map[string][]int64 `json:"ahead,omitempty"`
 	// By is of the last reservation alone: of two that take the same slots at once,
 	// a table would hold the second for a repeat of the first.
 	By string `json:"by,omitempty"`
@@ -67,7 +71,7 @@ const astray = 2 * time.Hour
 // there may be fewer of them.
 func (p *Pace) Reserve(l Lane, perMinute, n int, from, until time.Time) []time.Time {
 	if p.From.After(from.Add(astray)) {
-		p.Next = time.Time{} // what was taken by a clock that was ahead is nobody's
+		p.Next, p.Ahead = time.Time{}, nil // what was taken by a clock that was ahead is nobody's
 	}
 	p.From = from
 	if p.Next.After(from) {
@@ -89,6 +93,46 @@ func (p *Pace) Reserve(l Lane, perMinute, n int, from, until time.Time) []time.T
 	return slots
 }
 
+// ReserveFor takes the lane's next slot for a tenant, none before from and none
+// after until; zero is none. Of what people ask for, a tenant has only his share of
+// the slots ahead, so that one who asks for very much leaves others some.
+func (p *Pace) ReserveFor(tenant string, l Lane, perMinute int, from, until time.Time) time.Time {
+	shared := l == AskedLane && tenant != ""
+	if shared && p.hasShare(tenant, perMinute, from) {
+		return time.Time{}
+	}
+	slots := p.Reserve(l, perMinute, 1, from, until)
+	if len(slots) == 0 {
+		return time.Time{}
+	}
+	if shared {
+		p.Ahead[tenant] = append(p.Ahead[tenant], slots[0].Unix())
+	}
+	return slots[0]
+}
+
+// AskedAhead is how far ahead slots of what people ask for are taken.
+const AskedAhead = 15 * time.Minute
+
+// hasShare reports whether a tenant has as many slots ahead as it may have: as if
+// there were one tenant more than there are with slots ahead.
+func (p *Pace) hasShare(tenant string, perMinute int, now time.Time) bool {
+	ahead := map[string][]int64{}
+	others := 0
+	for id, slots := range p.Ahead {
+		slots = slices.DeleteFunc(slices.Clone(slots), func(slot int64) bool { return slot < now.Unix() })
+		if len(slots) == 0 {
+			continue
+		}
+		if ahead[id] = slots; id != tenant {
+			others++
+		}
+	}
+	p.Ahead = ahead
+	all := int(AskedAhead / (shares * gap(perMinute)))
+	return len(ahead[tenant]) >= max(1, all/(others+2))
+}
+
 // ProviderKey names whose pace and breaker an integration has: the provider's,
 // over all tenants, or its own when the tenant defined the provider.
 func ProviderKey(in *integration.Integration) string {
@@ -98,11 +142,12 @@ func ProviderKey(in *integration.Integration) string {
 	return in.Tenant + "/" + in.Slug
 }
 
-// Breaker keeps keyvend from asking a provider that has trouble. Its JSON form is
-// the stored one.
+// Breaker keeps keyvend from asking a provider that has trouble, and from believing
+// one that has lost its mind. Its JSON form is the stored one.
 type Breaker struct {
 	Failures  int       `json:"failures"` // in a row
 	OpenUntil time.Time `json:"open_until,omitzero"`
+	Doubt     Doubt     `json:"doubt,omitzero"`
 
 	Revision int64 `json:"-"`
 }
@@ -123,8 +168,15 @@ func (b *Breaker) Open(now time.Time) time.Time {
 	return b.OpenUntil
 }
 
-// Record takes a finding into account and reports whether that changed the
-// breaker.
+// Learn takes a finding about the key of an account into account and reports
+// whether that changed the breaker. worked: the key was good until then.
+func (b *Breaker) Learn(f Finding, account string, worked bool) bool {
+	changed := b.Record(f)
+	return b.Doubt.Record(f, account, worked) || changed
+}
+
+// Record takes into account whether a finding tells of trouble, and reports whether
+// that changed the breaker.
 func (b *Breaker) Record(f Finding) bool {
 	if !f.Strained() {
 		changed := b.Failures > 0

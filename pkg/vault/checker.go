@@ -71,7 +71,7 @@ func (c *Checker) Check(ctx context.Context, r CheckRequest) error {
 		c.Log.ErrorContext(ctx, "a check could not be made", "alarm", "integrity", "tenant", r.Tenant, "account_id", a.ID, "error", err)
 		return err
 	}
-	c.strain(ctx, v.Integration, finding)
+	c.strain(ctx, v, a, &finding)
 	return c.record(ctx, v, a, finding, r)
 }
 
@@ -106,6 +106,8 @@ func (c *Checker) outdated(v *Visit, a *account.Account, r CheckRequest) bool {
 	case r.SecretID != "" && r.SecretID != secretID:
 		return true
 	case r.Cause == health.Scheduled && r.Revision == 0: // nobody asks so
+		return true
+	case v.Integration.Provider().Check == nil && check != nil && check.SecretID == secretID && check.Remarked(c.Clock.Now()):
 		return true
 	case r.Revision != 0:
 		return check == nil || check.Revision != r.Revision || !health.Usable(r.Slot, c.Clock.Now())
@@ -142,13 +144,13 @@ func (c *Checker) waits(ctx context.Context, v *Visit, r CheckRequest) (bool, er
 		return true, c.await(ctx, v, r, v.View.Check.AwaitedAt) // that look answers this request too
 	}
 	l := lane{health.ProviderKey(v.Integration), health.AskedLane, p.ChecksPerMinute()}
-	slots, err := takeSlots(ctx, c.Store, l, 1, health.Reachable(now), now.Add(MaxDelay))
+	slots, err := takeSlots(ctx, c.Store, l, []string{tenantIn(v.Integration)}, health.Reachable(now), now.Add(MaxDelay))
 	switch {
 	case err != nil:
 		return false, err
-	case len(slots) == 0:
-		c.Log.WarnContext(ctx, "a check is not made, since too many were asked for", "provider", l.provider, "tenant", r.Tenant)
-		return true, nil
+	case slots[0].IsZero():
+		c.Log.WarnContext(ctx, "a check is left to the schedule, since too many were asked for", "provider", l.provider, "tenant", r.Tenant)
+		return true, c.leave(ctx, v, r)
 	case !slots[0].After(now):
 		return false, nil
 	}
@@ -169,6 +171,26 @@ func (c *Checker) await(ctx context.Context, v *Visit, r CheckRequest, slot time
 	check.AwaitedAt = slot
 	if r.Cause == health.Report {
 		check.ReportedAt = r.AskedAt
+	}
+	return stale(c.Store.SaveFinding(ctx, &check, nil, nil))
+}
+
+// leave has the schedule find a slot for what was asked for and gets none now.
+func (c *Checker) leave(ctx context.Context, v *Visit, r CheckRequest) error {
+	if v.View.Check == nil {
+		return nil // the feed makes one that is due
+	}
+	check, now := *v.View.Check, c.Clock.Now()
+	noted := r.Cause != health.Report || check.Why(now) == health.Report
+	soon := !check.DueAt.IsZero() && check.DueAt.Before(now.Add(MaxDelay))
+	if noted && soon {
+		return nil
+	}
+	if !noted {
+		check.ReportedAt = r.AskedAt
+	}
+	if !soon {
+		check.Wait(now, MaxDelay/2)
 	}
 	return stale(c.Store.SaveFinding(ctx, &check, nil, nil))
 }
@@ -194,25 +216,31 @@ func (c *Checker) look(ctx context.Context, v *Visit, a *account.Account) (healt
 	return c.Examiner.Examine(ctx, p, a.Config, found.text), nil
 }
 
-// strain tells the provider's breaker of a finding, unless each account may have a
-// host of its own: one of those must not keep the others' keys from being looked
-// at. That is advice for the
-// schedule: when it cannot be stored, the next finding tells it again.
-func (c *Checker) strain(ctx context.Context, in *integration.Integration, f health.Finding) {
-	p := in.Provider()
-	if !f.Definite() && !f.Strained() || p.Check != nil && p.Check.AnyHost(p.ConfigFields) {
+// strain tells the provider's breaker of a finding, and the finding whether the
+// provider's refusals count. Where each account may have a host of its own it does
+// neither: one of those must not keep the others' keys from being looked at. It is
+// advice: when it cannot be stored, the next finding tells it again.
+func (c *Checker) strain(ctx context.Context, v *Visit, a *account.Account, f *health.Finding) {
+	p := v.Integration.Provider()
+	if !f.Definite() && !f.Strained() && f.Reason != health.RefusedThere || p.Check != nil && p.Check.AnyHost(p.ConfigFields) {
 		return
 	}
-	key := health.ProviderKey(in)
+	check := v.View.Check
+	worked := check != nil && check.SecretID == a.Secrets[account.Current].ID && check.Worked()
+	key := health.ProviderKey(v.Integration)
 	err := insist(ctx, func() error {
 		b, err := c.Store.Breaker(ctx, key)
-		if err == nil && b.Record(f) {
+		if err == nil && b.Learn(*f, a.ID, worked) {
 			err = c.Store.SaveBreaker(ctx, key, &b)
 		}
+		f.Doubted = b.Doubt.Holds(f.At)
 		return err
 	})
 	if err != nil {
 		c.Log.WarnContext(ctx, "a breaker was not told of a finding", "provider", key, "error", err)
+	}
+	if f.Doubted && f.Verdict == catalog.Invalid {
+		c.Log.WarnContext(ctx, "a refusal is not believed, since the provider refuses many keys that worked", "provider", key, "tenant", a.Tenant, "account_id", a.ID)
 	}
 }
 
@@ -229,21 +257,18 @@ func (c *Checker) record(ctx context.Context, v *Visit, about *account.Account, 
 		if r.Revision != 0 && (!known || check.Revision != r.Revision) {
 			return nil // another delivery of the same request was faster
 		}
-		reported := check.ReportedAt
 		if !r.AskedAt.IsZero() && r.Cause == health.Report {
 			check.ReportedAt = r.AskedAt
 		}
 		turn := check.Record(f, r.Cause, v.Integration.CheckEvery())
 		next, remark := c.consequence(v.Integration, a, check, turn, f.At)
-		if r.Cause == health.Report && f.Reason == health.NoCheck && f.At.Sub(reported) >= remarkApart {
+		if r.Cause == health.Report && f.Reason == health.NoCheck && !check.Remarked(f.At) {
+			check.RemarkedAt = f.At
 			remark = note(event.ReauthorizationNeeded, a, f.At, health.Reported)
 		}
 		return c.Store.SaveFinding(ctx, check, next, remark)
 	})
 }
-
-// remarkApart is the least time between two remarks about reports of one key.
-const remarkApart = time.Hour
 
 // checkOf is a copy of the visit's check, if it is of the account's secret, else
 // a new one in its place.

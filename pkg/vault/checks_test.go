@@ -635,6 +635,58 @@ func TestAReportAboutAProviderThatCannotBeAskedIsAnEventAndNoState(t *testing.T)
 	}
 }
 
+func TestReportsOfOneKeyThatNobodyCanBeAskedAboutAreToldOnceAnHour(t *testing.T) {
+	c := newClinic(t)
+	c.Must(http.StatusCreated, c.token, "POST", "/data-integrations", `{"provider":"mute","enabled":true,"auth_methods":["api_key"],"custom_provider":{"name":"Mute"}}`)
+	id := c.Upsert(c.token, "mute", "anna", key).Text("id")
+	c.Clock.Pass(time.Minute)
+	for range 150 { // minutes
+		c.Must(http.StatusAccepted, c.token, "POST", "/keyvend/reports", `{"slug":"mute","user_id":"anna","status":401}`)
+		c.World.Check()
+		c.Clock.Pass(time.Minute)
+	}
+	c.expectTold(event.Connected, event.ReauthorizationNeeded, event.ReauthorizationNeeded, event.ReauthorizationNeeded)
+	if n := strings.Count(c.Must(http.StatusOK, c.token, "GET", "/keyvend/accounts/"+id+"/history", "").Body, "check_result"); n != 3 {
+		t.Errorf("150 reports made %d entries of the history, want one for each that was told", n)
+	}
+}
+
+// The report waits for its slot, and is still one that nobody was told of then.
+func TestAReportAboutAKeyThatMustNotBeSentIsAnEventAlsoWhereItHadToWait(t *testing.T) {
+	c := newClinic(t)
+	c.Must(http.StatusCreated, c.token, "POST", "/data-integrations", `{"provider":"later","enabled":true,"auth_methods":["api_key"],"custom_provider":{"name":"Later"}}`)
+	c.Upsert(c.token, "later", "anna", key)
+	c.Must(http.StatusOK, c.token, "PATCH", "/keyvend/integrations/later", acmeCheck)
+	for _, state := range []string{"needs_reauthorization", "connected"} { // the feed makes its check
+		c.Must(http.StatusOK, c.token, "PUT", "/user_management/users/anna/connected_accounts/later", `{"state":"`+state+`"}`)
+	}
+	c.follow()
+	report := func(user string) {
+		c.Must(http.StatusAccepted, c.token, "POST", "/keyvend/reports", `{"slug":"later","user_id":"`+user+`","status":401}`)
+	}
+	for i := range 5 { // they take the slots of now
+		user := fmt.Sprint("user", i)
+		c.Upsert(c.token, "later", user, key)
+		report(user)
+	}
+	c.World.Check()
+	report("anna")
+	if c.World.Check(); c.Checks.Waiting() == 0 {
+		t.Fatal("nothing waits")
+	}
+	for range 12 {
+		c.Clock.Pass(5 * time.Second)
+		c.World.Check()
+	}
+	if asked := len(c.Providers.Asked()); asked != 5 {
+		t.Errorf("asked %d times", asked)
+	}
+	told := c.told()
+	if last := told[len(told)-1]; last.Name != event.ReauthorizationNeeded || last.Data.User() != "anna" || last.Data.Account.Reason == nil || *last.Data.Account.Reason != "reported" {
+		t.Errorf("%+v", last)
+	}
+}
+
 // Someone who can write the table cannot have a key sent anywhere else.
 func TestF61_AnEditedCheckHostSendsNoKey(t *testing.T) {
 	c := newClinic(t)

@@ -33,7 +33,7 @@ type CheckRequest struct {
 }
 
 // MaxDelay is how far ahead of its slot a request may be queued.
-const MaxDelay = 15 * time.Minute
+const MaxDelay = health.AskedAhead
 
 // CheckQueue brings requests to the function health, each at least once, at the
 // time of its slot.

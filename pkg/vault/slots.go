@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"keyvend/pkg/health"
+	"keyvend/pkg/integration"
 )
 
 // lane is whose slots are taken.
@@ -89,14 +90,16 @@ func (s *Schedule) reserve(ctx context.Context, l lane, members []*candidate, no
 		}
 	}
 	slices.SortStableFunc(without, func(a, b *candidate) int { return a.check.LookedAt().Compare(b.check.LookedAt()) })
-	slots, err := takeSlots(ctx, s.Store, l, len(without), from, from.Add(l.ahead()))
+	tenants := make([]string, len(without))
+	for i, c := range without {
+		tenants[i] = tenantIn(c.in)
+	}
+	slots, err := takeSlots(ctx, s.Store, l, tenants, from, from.Add(l.ahead()))
 	if err != nil {
 		return err
 	}
 	for i, c := range without {
-		if i < len(slots) {
-			c.slot = slots[i]
-		} else {
+		if c.slot = slots[i]; c.slot.IsZero() {
 			c.full = true
 			c.check.Wait(now, l.ahead())
 		}
@@ -104,20 +107,33 @@ func (s *Schedule) reserve(ctx context.Context, l lane, members []*candidate, no
 	return nil
 }
 
-// takeSlots reserves the next n slots of a lane, none before from, and none after
-// until: there may be fewer.
-func takeSlots(ctx context.Context, rows PaceStore, l lane, n int, from, until time.Time) ([]time.Time, error) {
-	if n == 0 {
-		return nil, nil
+// tenantIn is the tenant of an integration in the lanes of its provider, "" where
+// it has them for itself.
+func tenantIn(in *integration.Integration) string {
+	if in.Custom != nil {
+		return ""
 	}
-	var slots []time.Time
+	return in.Tenant
+}
+
+// takeSlots reserves a slot of a lane for each of the tenants, in their order, none
+// before from and none after until. Zero is none.
+func takeSlots(ctx context.Context, rows PaceStore, l lane, tenants []string, from, until time.Time) ([]time.Time, error) {
+	slots := make([]time.Time, len(tenants))
+	if len(slots) == 0 {
+		return slots, nil
+	}
 	err := insist(ctx, func() error {
 		p, err := rows.Pace(ctx, l.provider, l.lane)
 		if err != nil {
 			return err
 		}
-		slots = p.Reserve(l.lane, l.perMinute, n, from, until)
-		if len(slots) == 0 {
+		taken := false
+		for i, tenant := range tenants {
+			slots[i] = p.ReserveFor(tenant, l.lane, l.perMinute, from, until)
+			taken = taken || !slots[i].IsZero()
+		}
+		if !taken {
 			return nil
 		}
 		return rows.SavePace(ctx, l.provider, l.lane, &p)

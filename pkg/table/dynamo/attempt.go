@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"time"
@@ -18,13 +17,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"keyvend/pkg/attempt"
 )
 
-const (
-	firstWait = 25 * time.Millisecond  // before the second attempt, at most
-	longWait  = 200 * time.Millisecond // before any
-	maxAnswer = 64 << 20               // bytes; DynamoDB sends at most 16 MB of items
-)
+const maxAnswer = 64 << 20 // bytes; DynamoDB sends at most 16 MB of items
+
+// waits says how long to wait between attempts. How many there are and how long
+// they may take is counted here, over all calls of the SDK that one call of the port
+// makes.
+var waits = attempt.Policy{First: 25 * time.Millisecond}
 
 // NewClient returns a client for Config. The endpoint is cfg.BaseEndpoint, by
 // default AWS's of the region.
@@ -82,14 +84,7 @@ func (c *call) pause(ctx context.Context) error {
 	if c.attempts >= c.t.c.Attempts {
 		return fmt.Errorf("%d attempts", c.attempts)
 	}
-	timer := time.NewTimer(backoff(c.attempts))
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
+	return waits.Pause(ctx, c.attempts)
 }
 
 // attempt bounds one attempt in time and counts it.
@@ -156,10 +151,3 @@ func (e *passingError) RetryableError() bool { return true }
 
 // Timeout tells the SDK's retryer what the failure costs.
 func (e *passingError) Timeout() bool { return e.timeout }
-
-// backoff is how long to wait after an attempt, counted from 1: longer each
-// time, and never the same for two callers.
-func backoff(attempt int) time.Duration {
-	wait := min(firstWait<<min(attempt-1, 8), longWait)
-	return wait/2 + rand.N(wait/2) //nolint:gosec // spreads callers, keeps no secret
-}

@@ -274,7 +274,7 @@ func Explain(operation string, err error) error {
 func newRetryer(attempts int) aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = attempts
-		o.Backoff = retry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) { return backoff(attempt), nil })
+		o.Backoff = retry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) { return waits.Wait(attempt), nil })
 		o.Retryables = append(o.Retryables, retry.IsErrorRetryableFunc(mayPass))
 	})
 }
