@@ -61,6 +61,12 @@ func (p *Page) Hides(text string) {
 	p.until("the page shows no "+text, `document.body?.innerText.includes(`+quoted(text)+`) === false`)
 }
 
+// Lacks waits until a CSS selector finds nothing.
+func (p *Page) Lacks(selector string) {
+	p.t.Helper()
+	p.until("there is no "+selector, `document.querySelector(`+"`"+selector+"`"+`) === null`)
+}
+
 func (p *Page) until(what, expression string) {
 	p.t.Helper()
 	act(p, what, chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingInterval(20*time.Millisecond)))
