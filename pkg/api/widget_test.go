@@ -403,6 +403,24 @@ func TestF43_WhoseTokenHasEndedGuessesNothing(t *testing.T) {
 	}
 }
 
+func TestF43_AnExpiredTokenCostsNoIOOnceTheTenantsKeyIsInMemory(t *testing.T) {
+	a := newWidgeted(t, boottest.Config{TTL: 2 * time.Hour})
+	session := a.Session(a.Key(a.tenant, "manage"))
+	a.Must(200, session, "GET", "/data-integrations", "")
+	if got := a.browse(a.anna, "GET", mine, ""); got.Status != 200 {
+		t.Fatalf("%d %s", got.Status, got.Body)
+	}
+	a.Clock.Pass(time.Hour)
+	gets, unwraps := a.Table.Calls(tabletest.Get), a.Wrapper.Unwraps()
+	if got := a.browse(a.anna, "GET", mine, ""); got.Code() != "invalid_widget_token" {
+		t.Errorf("%d %s", got.Status, got.Body)
+	}
+	a.Must(401, session, "GET", "/data-integrations", "")
+	if a.Table.Calls(tabletest.Get) != gets || a.Wrapper.Unwraps() != unwraps {
+		t.Errorf("%d reads, %d unwraps", a.Table.Calls(tabletest.Get)-gets, a.Wrapper.Unwraps()-unwraps)
+	}
+}
+
 func TestF43_WhoBringsNoWidgetTokenGuessesNothingAndIsToldToBringOne(t *testing.T) {
 	a := newWidgeted(t, boottest.Config{})
 	bare := func() boottest.Answer {
