@@ -421,17 +421,20 @@ func framed(t *testing.T, k *target) {
 	page := browsertest.Open(t)
 	shop := k.newShop(t)
 	p := newProduct(t, shop, "")
+	loaded := func() int { return strings.Count(strings.Join(page.Asked(), " "), "/main.js") }
+	refused := func() int { return strings.Count(strings.Join(page.Console(), " "), "frame-ancestors") }
 	// Of a page that is let in, the browser loads what it names; of one that is not,
-	// it says why.
-	page.Visit(p.URL + "/frame?path=/embed/" + shop.tenant)
-	await(t, "the embedded page is shown", func() bool { return strings.Contains(strings.Join(page.Asked(), " "), "/embed/main.js") })
-
+	// it says why. So it does of an error, which a busy machine may bring about.
+	await(t, "the embedded page is shown", func() bool {
+		page.Visit(p.URL + "/frame?path=/embed/" + shop.tenant)
+		return loaded() > 0
+	})
 	stranger := newProduct(t, k.newShop(t), "")
-	for i, path := range []string{"/embed/" + shop.tenant, "/dashboard", "/embed/tenant_01ARZ3NDEKTSV4RRFFQ69G5FAV"} {
-		loaded := strings.Count(strings.Join(page.Asked(), " "), "/main.js")
+	for _, path := range []string{"/embed/" + shop.tenant, "/dashboard", "/embed/tenant_01ARZ3NDEKTSV4RRFFQ69G5FAV"} {
+		loads, refusals := loaded(), refused()
 		page.Visit(stranger.URL + "/frame?path=" + path)
-		await(t, path+" is refused to a stranger", func() bool { return strings.Count(strings.Join(page.Console(), " "), "frame-ancestors") > i })
-		if strings.Count(strings.Join(page.Asked(), " "), "/main.js") != loaded {
+		await(t, path+" is refused to a stranger", func() bool { return refused() > refusals })
+		if loaded() != loads {
 			t.Errorf("%s was shown", path)
 		}
 	}
