@@ -27,7 +27,7 @@ import (
 )
 
 // patience is how long something may take to appear; a loaded machine is slow.
-const patience = 30 * time.Second
+const patience = 90 * time.Second
 
 // programs are the names under which Chromium is looked for.
 var programs = []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"}
@@ -70,6 +70,7 @@ func start(t testing.TB) context.Context {
 			chromedp.NoSandbox, // a container's root has none; the pages are the tests' own
 			chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"),
 			chromedp.Flag("hide-scrollbars", false), // what scrolls sideways has to show
+			chromedp.WSURLReadTimeout(patience),
 		)
 		allocator, free := chromedp.NewExecAllocator(context.Background(), options...)
 		ctx, cancel := chromedp.NewContext(allocator)
@@ -103,6 +104,7 @@ type seen struct {
 type Request struct {
 	Method, URL, Body string
 	Headers           map[string]any
+	Status            int // of the answer; 0: there is none yet
 }
 
 // Open opens a tab of 800 by 900 pixels.
@@ -136,7 +138,12 @@ func (s *seen) note(event any) {
 		for _, piece := range e.Request.PostDataEntries {
 			body.Write(piece.Bytes)
 		}
-		s.requests = append(s.requests, Request{e.Request.Method, e.Request.URL + e.Request.URLFragment, body.String(), e.Request.Headers})
+		s.byID[e.RequestID] = len(s.requests)
+		s.requests = append(s.requests, Request{e.Request.Method, e.Request.URL + e.Request.URLFragment, body.String(), e.Request.Headers, 0})
+	case *network.EventResponseReceived:
+		if i, asked := s.byID[e.RequestID]; asked {
+			s.requests[i].Status = int(e.Response.Status)
+		}
 	}
 }
 

@@ -2,6 +2,9 @@ package browsertest
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/chromedp/chromedp"
@@ -55,15 +58,36 @@ func (p *Page) Shows(text string) {
 	p.until("the page shows "+text, `document.body?.innerText.includes(`+quoted(text)+`)`)
 }
 
+// ShowsOneOf waits until the page shows one of some texts, and returns the first of
+// those that it shows.
+func (p *Page) ShowsOneOf(texts ...string) (shown string) {
+	p.t.Helper()
+	p.Wait(fmt.Sprintf("one of %q", texts), func() bool {
+		all := Eval[string](p, `document.body?.innerText ?? ""`)
+		i := slices.IndexFunc(texts, func(text string) bool { return strings.Contains(all, text) })
+		if i >= 0 {
+			shown = texts[i]
+		}
+		return i >= 0
+	})
+	return shown
+}
+
 // Hides waits until the page shows a text no more.
 func (p *Page) Hides(text string) {
 	p.t.Helper()
 	p.until("the page shows no "+text, `document.body?.innerText.includes(`+quoted(text)+`) === false`)
 }
 
+// Lacks waits until a CSS selector finds nothing.
+func (p *Page) Lacks(selector string) {
+	p.t.Helper()
+	p.until("there is no "+selector, `document.querySelector(`+"`"+selector+"`"+`) === null`)
+}
+
 func (p *Page) until(what, expression string) {
 	p.t.Helper()
-	act(p, what, chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingInterval(20*time.Millisecond)))
+	act(p, what, chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingInterval(20*time.Millisecond), chromedp.WithPollingTimeout(patience)))
 }
 
 // act does something in the tab, within the patience that there is.

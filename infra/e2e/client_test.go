@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -25,7 +26,7 @@ type client struct {
 // browser is used for all requests: it follows no redirect, since none is ever
 // right here.
 var browser = &http.Client{
-	Timeout:       30 * time.Second,
+	Timeout:       patience,
 	Transport:     &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true},
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
@@ -59,14 +60,23 @@ func (c client) do(method, path string, body any, headers ...string) answer {
 	return c.send(r)
 }
 
+// send is patient: on a machine that is too busy for the emulators, keyvend says
+// that it is busy, and when to come again.
 func (c client) send(r request) answer {
 	c.t.Helper()
-	a, err := c.try(r)
-	if err != nil {
-		c.t.Fatalf("%s %s: %v", r.method, r.path, err)
+	for end := time.Now().Add(patience); ; {
+		a, err := c.try(r)
+		if err != nil {
+			c.t.Fatalf("%s %s: %v", r.method, r.path, err)
+		}
+		a.inspect()
+		seconds, _ := strconv.Atoi(a.header.Get("Retry-After"))
+		if a.status != http.StatusServiceUnavailable || a.text("code") != "service_unavailable" || seconds == 0 || time.Now().After(end) {
+			return a
+		}
+		c.t.Logf("%v: asked again after %d s", a, seconds)
+		time.Sleep(time.Duration(seconds) * time.Second)
 	}
-	a.inspect()
-	return a
 }
 
 // try is send for a target that may be gone.
@@ -98,7 +108,7 @@ func (c client) raw(r request, target string) answer {
 		c.t.Fatal(err)
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(patience))
 	body, _ := io.ReadAll(reader(r.body))
 	var text bytes.Buffer
 	fmt.Fprintf(&text, "%s %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\nContent-Length: %d\r\n", r.method, target, host, len(body))

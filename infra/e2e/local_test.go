@@ -32,7 +32,7 @@ type localProcess struct {
 
 // patience bounds the wait for a process to start or end; a loaded machine is
 // slow.
-const patience = 30 * time.Second
+const patience = 90 * time.Second
 
 // startLocal starts infra/local on a data folder and waits until it answers.
 func startLocal(t testing.TB, dir string) *localProcess {

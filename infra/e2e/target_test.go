@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"keyvend/pkg/operator"
 )
@@ -76,11 +77,16 @@ func (k *target) issue(t testing.TB, tenant string, scopes ...string) operator.R
 
 func (k *target) must(t testing.TB, request operator.Request) operator.Response {
 	t.Helper()
-	response, err := k.operate(t.Context(), request)
-	if err != nil {
-		t.Fatalf("%s: %v", request.Action, err)
+	for end := time.Now().Add(patience); ; time.Sleep(time.Second) {
+		response, err := k.operate(t.Context(), request)
+		switch {
+		case err == nil:
+			return response
+		case !strings.Contains(err.Error(), "busy") || time.Now().After(end):
+			t.Fatalf("%s: %v", request.Action, err)
+		}
+		t.Logf("%s: asked again: %v", request.Action, err) // as in send
 	}
-	return response
 }
 
 // guarantee is one promise: what it says, and how to see that it is kept.

@@ -516,6 +516,48 @@ func TestVendHoldsNoActionThatWrites(t *testing.T) {
 	}
 }
 
+// What the tables above and below say of it, as a promise: whoever takes the function
+// over that faces browsers opens no stored secret, signs no token, makes no API key,
+// and takes back no offboarding.
+func TestTheFunctionForBrowsersOpensNoSecretAndSignsNoToken(t *testing.T) {
+	role, statements := policy(t, "widget")
+	whole := append(slices.Clone(statements), keyPolicy(t)...)
+	for _, purpose := range []string{"seal", "session", "", "other"} {
+		for _, action := range []string{"kms:Decrypt", "kms:Encrypt", "kms:Sign", "kms:GenerateMac", "kms:CreateGrant", "kms:ReEncryptFrom"} {
+			c := iam.Call{Principal: role, Action: action, Resource: keyARN, Context: map[string][]string{"aws:PrincipalArn": {role}}}
+			if purpose != "" {
+				c.Context["kms:EncryptionContext:purpose"] = []string{purpose}
+			}
+			if iam.Allowed(whole, c) {
+				t.Errorf("it may %s for the purpose %q", action, purpose)
+			}
+		}
+	}
+	may := func(action, pk string) bool {
+		return iam.Allowed(statements, iam.Call{Principal: role, Action: "dynamodb:" + action, Resource: tableARN, Context: map[string][]string{"dynamodb:LeadingKeys": {pk}}})
+	}
+	for _, action := range []string{"GetItem", "BatchGetItem", "Query", "PutItem", "DeleteItem"} {
+		if may(action, "P#tenant_1") {
+			t.Errorf("it may %s wrapped keys", action)
+		}
+	}
+	for _, letter := range "TFPKIDJES" {
+		if may("PutItem", string(letter)+"#tenant_1") || may("DeleteItem", string(letter)+"#tenant_1") {
+			t.Errorf("it may write %c", letter)
+		}
+	}
+	if !may("PutItem", "U#tenant_1#u") || !may("GetItem", "D#tenant_1#u") {
+		t.Error("it may not even do its work: this test sees nothing")
+	}
+	for _, s := range statements {
+		for _, action := range s.Actions {
+			if !strings.HasPrefix(action, "dynamodb:") && !strings.HasPrefix(action, "logs:") {
+				t.Errorf("it may %s", action)
+			}
+		}
+	}
+}
+
 func TestEachFunctionMayUnwrapItsOwnPurposesAndNoOthers(t *testing.T) {
 	statements := keyPolicy(t)
 	may := func(principal, action, purpose string) bool {

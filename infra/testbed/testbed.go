@@ -10,6 +10,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -38,8 +39,9 @@ const (
 	SecretAccessKey = "testbed-secret-access-key"
 )
 
-// startTimeout bounds the start of one emulator; a loaded machine is slow.
-const startTimeout = 60 * time.Second
+// startTimeout bounds the start of one emulator; a loaded machine is slow, and to
+// begin anew makes it slower.
+const startTimeout = 3 * time.Minute
 
 // Config returns what an AWS client needs for tests, but for the endpoint: set
 // BaseEndpoint to what DynamoDB, KMS or NewEndpoint gave.
@@ -181,7 +183,7 @@ func (s *server) endpoint(t testing.TB, command func(port string) *exec.Cmd) str
 	if s.url == "" && s.failed == nil {
 		// Between the choice of a port and its use somebody else may take it.
 		for range 3 {
-			if s.url, s.failed = s.start(command); s.failed == nil {
+			if s.url, s.failed = s.start(command); !errors.Is(s.failed, errEnded) {
 				break
 			}
 		}
@@ -191,6 +193,8 @@ func (s *server) endpoint(t testing.TB, command func(port string) *exec.Cmd) str
 	}
 	return s.url
 }
+
+var errEnded = errors.New("it ended at once")
 
 func (s *server) start(command func(port string) *exec.Cmd) (string, error) {
 	port, err := freePort()
@@ -212,7 +216,7 @@ func (s *server) start(command func(port string) *exec.Cmd) (string, error) {
 		}
 		select {
 		case <-c.done:
-			return "", fmt.Errorf("it ended at once: %s", c.output())
+			return "", fmt.Errorf("%w: %s", errEnded, c.output())
 		case <-ctx.Done():
 			c.stop()
 			return "", fmt.Errorf("no answer in %v: %w: %s", startTimeout, err, c.output())

@@ -185,8 +185,8 @@ func (d *trial) refuse() {
 	d.insist()
 }
 
-// insist asks from one address, without an API key, until that is not listened
-// to any more.
+// insist asks from one address, with what is no key and no token, until that is not
+// listened to any more.
 func (d *trial) insist() {
 	if len(d.Answers) == 1 {
 		return // it asks for no API key
@@ -194,6 +194,7 @@ func (d *trial) insist() {
 	for range burst + 1 {
 		r := httptest.NewRequest(d.Method, d.there(d.Path), http.NoBody)
 		r.RemoteAddr = attacker
+		r.Header.Set("Authorization", "Bearer "+nobody)
 		d.see(d.Send(r))
 	}
 }

@@ -284,11 +284,12 @@ func TestNoPathLeadsOutOfTheFilesOrPastTheirPolicy(t *testing.T) {
 func TestF48_AnEditedListOfOriginsAddsNothingToAPolicy(t *testing.T) {
 	a := newAcme(t, boottest.Config{})
 	a.allow(page)
+	want := policy(a.Must(200, "", "GET", "/embed/"+a.tenant, "").Header)
 	a.Edit(boottest.SettingsRow(a.tenant), func(r boottest.Row) {
 		r["allowed_origins"] = []string{"*", "https:", page, "https://x.example; script-src *", "https://y.example 'unsafe-inline'", "https://z.example\r\nX-Evil: 1", "'self'", "https://*.example"}
 	})
 	got := a.Must(200, "", "GET", "/embed/"+a.tenant, "")
-	if said := policy(got.Header); said["frame-ancestors"] != page || said["script-src"] != "'self'" || len(said) != 8 || got.Header.Get("X-Evil") != "" {
+	if said := policy(got.Header); said["frame-ancestors"] != page || !maps.Equal(said, want) || got.Header.Get("X-Evil") != "" {
 		t.Errorf("%v", got.Header)
 	}
 }

@@ -221,7 +221,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 			w.Header().Set("WWW-Authenticate", "Bearer")
 		}
 		s.refused.add(r.Context())
-		if !errors.Is(err, vault.ErrEnded) { // many may share an address, and their tokens end alike
+		if guesses(err) {
 			s.sources.drain(r.RemoteAddr)
 		}
 	case fault.TooMany:
@@ -239,6 +239,12 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		s.log.ErrorContext(r.Context(), "internal error", "alarm", alarm(err), "request_id", audit.RequestID(r.Context()), "error", err)
 	}
 	s.reply(w, r, answer{statuses[public.Kind], failureOf(public, r.URL.Path)})
+}
+
+// guesses reports whether who is refused may have guessed. Many people may share an
+// address, whose widgets all begin without a token, and whose tokens end alike.
+func guesses(refusal error) bool {
+	return !errors.Is(refusal, vault.ErrEnded) && !errors.Is(refusal, errNothing)
 }
 
 // retryAfter is when to come again, in whole seconds of which there is one at

@@ -35,12 +35,12 @@ func TestAWidgetTokenIsMintedForTheUserThatIsNamed(t *testing.T) {
 	a := newAcme(t, boottest.Config{})
 	minter := a.Key(a.tenant, "widget")
 	for body, want := range map[string]string{
-		`{"user_id":"anna"}`: "anna <nil> <nil>",
-		`{"user_id":"auth0|a@b+c=d~e,f:g","organization_id":"org"}`:                         "auth0|a@b+c=d~e,f:g org <nil>",
-		`{"user_id":"anna","organization_id":null,"scopes":null}`:                           "anna <nil> <nil>",
-		`{"user_id":"anna","organization_id":"org","scopes":[]}`:                            "anna org <nil>",
+		`{"user_id":"anna"}`: "anna <nil> []",
+		`{"user_id":"auth0|a@b+c=d~e,f:g","organization_id":"org"}`:                         "auth0|a@b+c=d~e,f:g org []",
+		`{"user_id":"anna","organization_id":null,"scopes":null}`:                           "anna <nil> []",
+		`{"user_id":"anna","organization_id":"org","scopes":[]}`:                            "anna org []",
 		`{"user_id":"anna","organization_id":"org","scopes":["widgets:pipes:manage"]}`:      "anna org [widgets:pipes:manage]",
-		`{"user_id":"` + strings.Repeat("~", 128) + `","unknown":1,"organization_id":"o~"}`: strings.Repeat("~", 128) + " o~ <nil>",
+		`{"user_id":"` + strings.Repeat("~", 128) + `","unknown":1,"organization_id":"o~"}`: strings.Repeat("~", 128) + " o~ []",
 	} {
 		got := a.Do(minter, "POST", "/widgets/token", body)
 		if got.Status != 201 {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -90,8 +91,15 @@ func (b byToken[T, P]) serve(s *Server, _ apikey.Scope, w http.ResponseWriter, r
 	s.answer(w, r.Request, a, err)
 }
 
+// errNothing is the private cause for who brings no token at all. The official
+// widget does so when it loads, before its page has given it one.
+var errNothing = errors.New("api: no token")
+
 // widgetToken is the token that a request brings, before anything is read.
 func (s *Server) widgetToken(r *request) (session.Token, error) {
+	if len(r.Header.Values("Authorization")) == 0 {
+		return session.Token{}, vault.ErrUnauthorized.Because(errNothing)
+	}
 	text, known := r.bearer()
 	token, isToken := session.Parse(seal.WidgetToken, text)
 	known = known && isToken

@@ -403,6 +403,54 @@ func TestF43_WhoseTokenHasEndedGuessesNothing(t *testing.T) {
 	}
 }
 
+func TestF43_AnExpiredTokenCostsNoIOOnceTheTenantsKeyIsInMemory(t *testing.T) {
+	a := newWidgeted(t, boottest.Config{TTL: 2 * time.Hour})
+	session := a.Session(a.Key(a.tenant, "manage"))
+	a.Must(200, session, "GET", "/data-integrations", "")
+	if got := a.browse(a.anna, "GET", mine, ""); got.Status != 200 {
+		t.Fatalf("%d %s", got.Status, got.Body)
+	}
+	a.Clock.Pass(time.Hour)
+	gets, unwraps := a.Table.Calls(tabletest.Get), a.Wrapper.Unwraps()
+	if got := a.browse(a.anna, "GET", mine, ""); got.Code() != "invalid_widget_token" {
+		t.Errorf("%d %s", got.Status, got.Body)
+	}
+	a.Must(401, session, "GET", "/data-integrations", "")
+	if a.Table.Calls(tabletest.Get) != gets || a.Wrapper.Unwraps() != unwraps {
+		t.Errorf("%d reads, %d unwraps", a.Table.Calls(tabletest.Get)-gets, a.Wrapper.Unwraps()-unwraps)
+	}
+}
+
+func TestF43_WhoBringsNoWidgetTokenGuessesNothingAndIsToldToBringOne(t *testing.T) {
+	a := newWidgeted(t, boottest.Config{})
+	bare := func() boottest.Answer {
+		r, _ := http.NewRequest("GET", "http://keyvend.test"+mine, http.NoBody)
+		r.Header.Set("Origin", page)
+		r.RemoteAddr = attacker
+		return a.Send(r)
+	}
+	reads := a.Table.Calls(tabletest.Get)
+	for range burst + 1 {
+		if got := bare(); got.Status != 403 || got.Code() != "invalid_widget_token" {
+			t.Fatalf("%d %s", got.Status, got.Body)
+		}
+	}
+	for range burst {
+		if got := a.from(attacker, "GET", mine, "x.y.z"); got.Status != 403 {
+			t.Fatalf("others at the address have to wait: %d", got.Status)
+		}
+	}
+	if got := a.from(attacker, "GET", mine, "x.y.z"); !limited(got) {
+		t.Errorf("%d %s", got.Status, got.Body)
+	}
+	if got := bare(); got.Status != 403 {
+		t.Errorf("a widget that has no token yet has to wait for others: %d %s", got.Status, got.Body)
+	}
+	if a.Table.Calls(tabletest.Get) != reads {
+		t.Error("something is read for who brings nothing")
+	}
+}
+
 func TestF43_WhoGuessesWidgetTokensHasToWaitAndUsersDoNot(t *testing.T) {
 	a := newWidgeted(t, boottest.Config{})
 	from := func(token string) boottest.Answer { return a.from(attacker, "GET", mine, token) }

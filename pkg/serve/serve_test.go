@@ -147,6 +147,7 @@ func TestF46_APanicIsTheFixed500AndItsValueIsNowhere(t *testing.T) {
 			h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				if calls++; calls == 1 {
 					w.Header().Set("X-Half", canary)
+					w.Header().Set("Access-Control-Allow-Origin", "https://app.example.com")
 					_, _ = io.WriteString(w, canary)
 					panic(thrown)
 				}
@@ -158,6 +159,9 @@ func TestF46_APanicIsTheFixed500AndItsValueIsNowhere(t *testing.T) {
 			jsonError(t, res.Body)
 			if res.StatusCode != 500 {
 				t.Errorf("status %d", res.StatusCode)
+			}
+			if res.Headers["Access-Control-Allow-Origin"] != "https://app.example.com" {
+				t.Errorf("the page cannot read the answer: %v", res.Headers)
 			}
 			out, _ := json.Marshal(res)
 			if strings.Contains(string(out)+log.String(), canary) {

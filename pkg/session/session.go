@@ -82,7 +82,7 @@ type wire struct {
 	Epoch        int64          `json:"epoch"`
 	User         string         `json:"sub,omitempty"`
 	Organization string         `json:"org_id,omitempty"`
-	Permissions  []Permission   `json:"permissions,omitempty"`
+	Permissions  []Permission   `json:"permissions,omitzero"`
 	Scopes       []apikey.Scope `json:"scopes,omitempty"`
 	KeyExpiresAt int64          `json:"api_key_exp,omitempty"` // milliseconds
 }
@@ -107,6 +107,9 @@ func Sign(kind seal.TokenKind, c Claims, s Signer) (secret.Text, error) {
 		Tenant: c.Tenant, APIKey: c.APIKey, Epoch: c.Epoch,
 		User: c.User, Organization: c.Organization, Permissions: c.Permissions,
 		Scopes: c.Scopes,
+	}
+	if kind == seal.WidgetToken && w.Permissions == nil {
+		w.Permissions = []Permission{} // where there is no list, the official widget says that there is no token
 	}
 	if !c.KeyExpiresAt.IsZero() {
 		w.KeyExpiresAt = c.KeyExpiresAt.UnixMilli()

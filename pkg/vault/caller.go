@@ -19,6 +19,9 @@ type Caller interface {
 	KeyID() string
 	// genuine reports whether keyvend gave out what he brings.
 	genuine(key *seal.IngestKey) bool
+	// expired reports whether what he brings says of itself that it has had its
+	// time.
+	expired(now time.Time) bool
 	// proves reports whether he is who he says, on the rows and with the keys of
 	// the visit, and puts into the visit what he may do. It does the same work for
 	// a row that is missing as for one that is there.
@@ -34,6 +37,9 @@ func BySession(token session.Token) Caller { return byToken{token, seal.Dashboar
 type byAPIKey struct{ apikey.Token }
 
 func (c byAPIKey) genuine(key *seal.IngestKey) bool { return c.Genuine(key) }
+
+// expired is for the row to say.
+func (c byAPIKey) expired(time.Time) bool { return false }
 
 // proves wants the second proof of whoever wants to vend with a key that claims
 // it.
@@ -60,6 +66,8 @@ type byToken struct {
 }
 
 func (c byToken) genuine(key *seal.IngestKey) bool { return c.Kind() == c.kind && c.Genuine(key) }
+
+func (c byToken) expired(now time.Time) bool { return !now.Before(c.Claims().ExpiresAt) }
 
 func (c byToken) proves(v *Visit, _ apikey.Scope, now time.Time) bool {
 	claims, row := c.Claims(), v.View.APIKey

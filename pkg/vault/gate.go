@@ -120,8 +120,11 @@ func (g *Gate) AdmitWidget(ctx context.Context, token session.Token, page Page, 
 func (g *Gate) enter(ctx context.Context, who Caller, need apikey.Scope, target Target) (*Visit, error) {
 	target.Tenant, target.APIKey = who.TenantID(), who.KeyID()
 	genuine, known := g.recall(who)
-	if known && !genuine {
+	switch {
+	case known && !genuine:
 		return nil, ErrUnauthorized
+	case known && who.expired(g.Clock.Now()):
+		return nil, ErrUnauthorized.Because(ErrEnded)
 	}
 	view, err := g.rows(genuine).Load(ctx, target)
 	if err != nil {

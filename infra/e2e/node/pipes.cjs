@@ -197,6 +197,33 @@ async function accounts() {
   await fails(workos.pipes.deleteUserConnectedAccount(ada), NotFoundException, 404, 'not_found');
 }
 
+// widgets mints tokens and uses one as a browser does.
+async function widgets() {
+  const mine = async (token, headers) => {
+    const answer = await fetch(new URL('/_widgets/DataIntegrations/mine', base), { headers: { Authorization: `Bearer ${token}`, ...headers } });
+    return [answer.status, await answer.json()];
+  };
+  const here = { 'Sec-Fetch-Site': 'same-origin' };
+
+  const { token } = await workos.widgets.createToken({ userId: 'ada@b.co' });
+  const claims = JSON.parse(atob(token.split('.')[1]));
+  assert.equal(claims.sub, 'ada@b.co');
+  assert.deepEqual(claims.permissions, []);
+  assert.ok(claims.exp * 1000 > Date.now() && claims.exp * 1000 <= Date.now() + 3600_000);
+  const [status, list] = await mine(token, here);
+  assert.equal(status, 200);
+  assert.ok(list.data.some((one) => one.slug === 'openai' && one.installation === null));
+  assert.equal((await mine(token, { Origin: 'https://evil.example' }))[0], 403);
+
+  const { token: admin } = await workos.widgets.createToken({ userId: 'bo', organizationId: 'org_1', scopes: ['widgets:pipes:manage'] });
+  assert.deepEqual(JSON.parse(atob(admin.split('.')[1])).permissions, ['widgets:pipes:manage']);
+  assert.equal((await mine(admin, here))[0], 200);
+
+  await fails(workos.widgets.createToken({ userId: 'a b' }), UnprocessableEntityException, 422, 'unprocessable_entity');
+  await fails(workos.widgets.createToken({ organizationId: 'org_1', userId: 'bo', scopes: ['widgets:users-table:manage'] }), UnprocessableEntityException, 422);
+  await fails(new WorkOS('sk_kv_nobody', at).widgets.createToken({ userId: 'bo' }), UnauthorizedException, 401);
+}
+
 async function errors() {
   const { pipes } = workos;
   await fails(pipes.getDataIntegration({ slug: 'no-such' }), NotFoundException, 404, 'not_found');
@@ -256,6 +283,7 @@ async function events() {
 (async () => {
   await integrations();
   await accounts();
+  await widgets();
   await errors();
   await workos.pipes.updateDataIntegrationApiKey({ slug: 'openai', userId: 'cy', secret: newSecret() });
   await events();
