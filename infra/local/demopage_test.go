@@ -88,6 +88,27 @@ func TestTheDemoPageIsForThisMachineAndForNoOtherPage(t *testing.T) {
 	}
 }
 
+func TestTheDemoPageMayDoLittle(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	start(t, dir)
+	for _, path := range []string{"", "main.js", "page.css", "token", "nothing"} {
+		answer, err := http.Get(env(t, dir)["KEYVEND_URL"] + "/_demo/" + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = answer.Body.Close()
+		policy := answer.Header.Get("Content-Security-Policy")
+		for _, rule := range []string{"default-src 'none'; ", "script-src 'self'; ", "connect-src 'self'; ", "base-uri 'none'; ", "form-action 'none'; ", "frame-ancestors 'none'"} {
+			if !strings.Contains(policy, rule) {
+				t.Errorf("%s: no %q in %q", path, rule, policy)
+			}
+		}
+		if answer.Header.Get("Cache-Control") != "no-store" || answer.Header.Get("Referrer-Policy") != "no-referrer" {
+			t.Errorf("%s: %v", path, answer.Header)
+		}
+	}
+}
+
 func TestTheDemoPagesTokenIsForItsOwnTenant(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	start(t, dir)

@@ -3,6 +3,7 @@ package widget_test
 import (
 	"net/http"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -352,5 +353,34 @@ func TestAllTextsCanBeReplaced(t *testing.T) {
 	small("question")
 	if lang := browsertest.Eval[string](p, `document.querySelector("keyvend-pipes").shadowRoot.querySelector("section").lang`); lang != "de" {
 		t.Errorf("the texts are in %q", lang)
+	}
+}
+
+func TestThereIsATextForAllThatIsSaid(t *testing.T) {
+	texts := map[string]bool{}
+	for _, found := range regexp.MustCompile(`(?m)^  "?([\w.]+)"?: "`).FindAllStringSubmatch(read(t, source+"/words.js"), -1) {
+		texts[found[1]] = true
+	}
+	said := map[string]bool{}
+	for _, name := range []string{"element", "list", "form", "words"} {
+		for _, found := range regexp.MustCompile(`say\((?:[\w.]+ \? )?"(\w+)"(?: : "(\w+)")?`).FindAllStringSubmatch(read(t, source+"/"+name+".js"), -1) {
+			said[found[1]] = true
+			if found[2] != "" {
+				said[found[2]] = true
+			}
+		}
+	}
+	for _, found := range regexp.MustCompile(`"(doubt|taken)": (?:\[([^\]]*)\]|("\w+"))`).FindAllStringSubmatch(read(t, "../../pkg/paste/testdata/cases.json"), -1) {
+		for _, what := range regexp.MustCompile(`\w+`).FindAllString(found[2]+found[3], -1) {
+			said[found[1]+"."+what] = true
+		}
+	}
+	for name := range said {
+		if !texts[name] {
+			t.Errorf("there is no text for %s", name)
+		}
+	}
+	if len(texts) < 80 || len(said) < 60 {
+		t.Errorf("%d texts, %d of them are said", len(texts), len(said))
 	}
 }

@@ -302,8 +302,8 @@ func (k *keyvend) product(w http.ResponseWriter, r *http.Request) {
 	}
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	if path.Ext(r.URL.Path) == ".js" {
-		h.Set("Content-Type", "text/javascript")
+	if kind := map[string]string{".js": "text/javascript", ".svg": "image/svg+xml"}[path.Ext(r.URL.Path)]; kind != "" {
+		h.Set("Content-Type", kind)
 	}
 	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self' "+k.url+"; connect-src 'self' "+k.url+"; img-src 'self'; frame-src "+k.url+
 		"; base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'")

@@ -19,6 +19,13 @@ type pasteRun struct {
 	Cases   json.RawMessage `json:"cases"`
 	Samples []sampleKey     `json:"samples"`
 	Texts   []pastedText    `json:"texts"`
+	Wrapped []wrappedKey    `json:"wrapped"`
+}
+
+// wrappedKey is a key with something round it that people and programs put there.
+type wrappedKey struct {
+	sampleKey
+	Text string `json:"text"`
 }
 
 // sampleKey is a text that has the form of a provider's keys.
@@ -51,10 +58,45 @@ func TestThePasteGuardKnowsItsCasesAndChangesNoKey(t *testing.T) {
 				}
 				run.Samples = append(run.Samples, sampleKey{p.Slug, key})
 				run.Texts = append(run.Texts, heard(p, spoilt(random, key)))
+				run.Wrapped = append(run.Wrapped, wrapped(t, random, p, key)...)
 			}
 		}
 	}
+	for range 3000 {
+		text := ""
+		for range 1 + random.IntN(5) {
+			text += fragments[random.IntN(len(fragments))]
+		}
+		mistake, _ := paste.Spot(text)
+		run.Texts = append(run.Texts, pastedText{text, mistake.Code, map[string]bool{}})
+	}
 	report(t, run)
+}
+
+// fragments are what mistakes are made of.
+var fragments = []string{
+	" ", "  ", `"`, "'", "`", ",", ";", "$ ", "curl", "curl ", "wget ", " -", "-H", "://", "https://x", "Bearer", "bearer ", "BEARER  ", "Authorization", "authorization: ", ":",
+	"sk_kv_", "sk_kv_" + strings.Repeat("canary0000", 10), strings.Repeat("-", 99), "eyJhbGciOiJFZERTQSIsInR5cCI6ImtleXZlbmQt", "d2lkZ2V0", ".", "KEY=", "x", "canary",
+}
+
+// wraps are what is put round a key. The widget takes them off, and the API, which
+// changes nothing, refuses them.
+var wraps = []string{" %", "% ", `"%"`, "'%'", "`%`", `"%",`, "'%';", "Bearer %", "bearer %", "Authorization: Bearer %", "API_KEY=%", `export THE_TOKEN="%"`, "SECRET = '%'", "x-api-key: %", `"apiKey": "%",`, ` KEY="%"`}
+
+// wrapped is a key in one of the wraps, or none where that is a key as well.
+func wrapped(t *testing.T, random *rand.Rand, p catalog.Provider, key string) []wrappedKey {
+	t.Helper()
+	wrap := wraps[random.IntN(len(wraps))]
+	text := strings.Replace(wrap, "%", key, 1)
+	known := func(s string) bool { return p.LooksLike([]byte(s)) }
+	if known(strings.TrimSpace(text)) && strings.TrimSpace(wrap) != "%" {
+		return nil
+	}
+	_, spotted := paste.Spot(text)
+	if _, found := paste.Wrapped(text, known); !found && !spotted {
+		t.Errorf("%s: the API takes %q", p.Slug, text)
+	}
+	return []wrappedKey{{sampleKey{p.Slug, key}, text}}
 }
 
 // report runs the guard in Node.js and tells what it got wrong.

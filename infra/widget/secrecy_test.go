@@ -295,3 +295,19 @@ func TestF48_PicturesAreThePagesOwnOrByHTTPS(t *testing.T) {
 		t.Errorf("the page's own picture was asked for %d times", asked)
 	}
 }
+
+func TestAPictureThatThePageNamesTakesThePlaceOfTheInitial(t *testing.T) {
+	k := newKeyvend(t)
+	k.offer("openai", nil)
+	k.offer("linear", nil)
+	k.mu.Lock()
+	k.pages["/openai.svg"] = `<svg xmlns="http://www.w3.org/2000/svg" width="40" height="40"><circle r="20"/></svg>`
+	k.mu.Unlock()
+	p := browsertest.Open(t)
+	p.Visit(k.page("/logo", `<keyvend-pipes token="`+k.token(time.Hour)+`"></keyvend-pipes>`, `document.querySelector("keyvend-pipes").logos = {openai: "/openai.svg"}`))
+	p.Says("Linear")
+	p.Wait("a picture and an initial", func() bool {
+		return pipes[string](p, `[...e.shadowRoot.querySelectorAll(".logo")].map((l) => l.tagName + (l.naturalWidth ?? l.textContent) + l.ariaHidden + l.getAttribute("alt")).join()`) == "IMG40null,SPANLtruenull"
+	})
+	calm(t, p)
+}

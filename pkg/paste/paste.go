@@ -1,12 +1,16 @@
 // Package paste knows what people and programs put by mistake where a
-// provider's key belongs. It names only what can be a key of no provider:
-// everything else is taken as it is, and nothing is ever changed on the way.
+// provider's key belongs. It names only what can be a key of no provider, or what a
+// key of the provider in question stands in: everything else is taken as it is, and
+// nothing is ever changed on the way.
 //
 // The widget warns of more while a user types, and takes off what stands round a
 // key; testdata/cases.json has both, and holds both to the same rules.
 package paste
 
-import "strings"
+import (
+	"regexp"
+	"strings"
+)
 
 // Mistake is what a text is instead of a key.
 type Mistake struct {
@@ -20,6 +24,9 @@ var (
 	OwnToken = Mistake{"keyvend_token", "secret is a widget token or a session of keyvend itself, not a key of the provider. Bring the key that the user got from the provider."}
 	Command  = Mistake{"whole_command", "secret is a whole command. Send the key alone, as the provider shows it."}
 	Bearer   = Mistake{"bearer_prefix", `secret begins with "Bearer", which a header has before a key and no key has. Send the key alone.`}
+	Spaces   = Mistake{"surrounding_spaces", "secret has spaces before or behind the key. Send the key alone."}
+	Quotes   = Mistake{"quoted_key", "secret has quotation marks round the key. Send the key alone."}
+	Name     = Mistake{"named_key", "secret has a name before the key. Send the key alone, without the name of a variable or header."}
 )
 
 // Spot reports what text is instead of a key, false when it may be one.
@@ -38,10 +45,11 @@ func Spot(text string) (Mistake, bool) {
 	return Mistake{}, false
 }
 
+// unquoted takes off quotes, and the comma or semicolon behind them.
 func unquoted(s string) string {
 	for _, quote := range []string{`"`, "'", "`"} {
 		inside, opened := strings.CutPrefix(s, quote)
-		if inside, closed := strings.CutSuffix(inside, quote); opened && closed {
+		if inside, closed := strings.CutSuffix(strings.TrimRight(inside, ",;"), quote); opened && closed {
 			return strings.TrimSpace(inside)
 		}
 	}
@@ -88,7 +96,36 @@ func command(s string) bool {
 		(strings.Contains(s, "://") || strings.Contains(s, " -"))
 }
 
-func bearer(s string) bool {
-	const word = "Bearer "
-	return len(s) >= len(word) && strings.EqualFold(s[:len(word)], word)
+// bearerWord also stands behind the name of the header that it is in.
+var bearerWord = regexp.MustCompile(`(?i)^(?:authorization *: *)?bearer `)
+
+func bearer(s string) bool { return bearerWord.MatchString(s) }
+
+// Wrapped reports what a key of a provider is wrapped in, false when text is none or
+// is the key alone. known tells what looks like a key of the provider's: only what
+// is found inside proves that the rest is no part of it. Spaces prove themselves:
+// no header keeps them.
+func Wrapped(text string, known func(string) bool) (Mistake, bool) {
+	bare := strings.TrimSpace(text)
+	inside := unquoted(bare)
+	switch {
+	case known(text): // alone
+	case bare != text:
+		return Spaces, true
+	case inside != bare && known(inside):
+		return Quotes, true
+	case known(unnamed(bare)), known(unnamed(inside)):
+		return Name, true
+	}
+	return Mistake{}, false
+}
+
+// naming is a line of a shell, of a .env file, of JSON, or a header.
+var naming = regexp.MustCompile(`^(?:\$env:)?["']?[A-Za-z][\w .-]{0,63}["']?\s*[:=]\s*(\S+)$`)
+
+func unnamed(s string) string {
+	if found := naming.FindStringSubmatch(s); found != nil {
+		return unquoted(found[1])
+	}
+	return s
 }

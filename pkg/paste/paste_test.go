@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"keyvend/pkg/catalog"
 	"keyvend/pkg/paste"
 )
 
@@ -15,13 +16,17 @@ func TestWhatCanBeNoKeyIsSpottedAndNothingElse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var cases []struct{ Name, Text, API string }
+	var cases []struct{ Name, Provider, Text, API string }
 	if err := json.Unmarshal(text, &cases); err != nil {
 		t.Fatal(err)
 	}
 	spotted := map[string]bool{}
 	for _, c := range cases {
+		p, _ := catalog.Lookup(c.Provider)
 		mistake, found := paste.Spot(c.Text)
+		if !found {
+			mistake, found = paste.Wrapped(c.Text, func(s string) bool { return len(p.KeyShapes) > 0 && p.LooksLike([]byte(s)) })
+		}
 		spotted[mistake.Code] = true
 		// What is not printable is refused before anyone looks what it is.
 		if elsewhere := slices.Contains([]string{"required", "forbidden_characters", "too_long"}, c.API); !elsewhere && mistake.Code != c.API {
@@ -31,9 +36,32 @@ func TestWhatCanBeNoKeyIsSpottedAndNothingElse(t *testing.T) {
 			t.Errorf("%s: %v %q", c.Name, found, mistake.Sentence)
 		}
 	}
-	for _, m := range []paste.Mistake{paste.OwnKey, paste.OwnToken, paste.Command, paste.Bearer} {
+	for _, m := range []paste.Mistake{paste.OwnKey, paste.OwnToken, paste.Command, paste.Bearer, paste.Spaces, paste.Quotes, paste.Name} {
 		if !spotted[m.Code] {
 			t.Errorf("no case of %s", m.Code)
 		}
 	}
+}
+
+// FuzzSpot: what is spotted has a sentence that repeats nothing of it, what is
+// spotted stays so in spaces and quotes, and no key that is known is found wrapped.
+func FuzzSpot(f *testing.F) {
+	for _, text := range []string{"", "sk-canary", `"sk_kv_canary"`, "Authorization: Bearer x", "$ curl -x", "`wget a://`", `A="sk-canary",`} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		mistake, found := paste.Spot(text)
+		if found != (mistake.Code != "") || found != (mistake.Sentence != "") {
+			t.Errorf("%q: %v %v", text, mistake, found)
+		}
+		if again, _ := paste.Spot(text); again != mistake {
+			t.Errorf("%q: %v and then %v", text, mistake, again)
+		}
+		if in, _ := paste.Spot("  " + text + "  "); found && in != mistake {
+			t.Errorf("%q in spaces: %v", text, in)
+		}
+		if mistake, found := paste.Wrapped(text, func(string) bool { return true }); found {
+			t.Errorf("%q is known, and has %v", text, mistake)
+		}
+	})
 }

@@ -14,6 +14,7 @@ import (
 	"keyvend/pkg/idempotency"
 	"keyvend/pkg/ident"
 	"keyvend/pkg/integration"
+	"keyvend/pkg/paste"
 	"keyvend/pkg/seal"
 	"keyvend/pkg/secret"
 )
@@ -123,6 +124,9 @@ func place(v *Visit, in *integration.Integration, up Upsert, clock ident.Clock) 
 	if !v.means(found) {
 		return nil, false, errNoAccount
 	}
+	if err := checkKey(in, up.Secret); err != nil {
+		return nil, false, err
+	}
 	request := up.Request.remembered(v, now)
 	if found != nil {
 		if done, err := replayed(found.Requests, request); done || err != nil {
@@ -149,6 +153,19 @@ func place(v *Visit, in *integration.Integration, up Upsert, clock ident.Clock) 
 	}
 	next.Secrets = map[account.Slot]account.Secret{account.Current: stored}
 	return next, true, nil
+}
+
+// checkKey refuses a key with something round it that is no part of it.
+func checkKey(in *integration.Integration, key secret.Text) error {
+	p := in.Provider()
+	known := func(s string) bool { return len(p.KeyShapes) > 0 && p.LooksLike([]byte(s)) }
+	mistake, found := paste.Wrapped(string(key.Reveal()), known)
+	if !found {
+		return nil
+	}
+	wrong := fault.New(fault.Invalid, "unprocessable_entity", mistake.Sentence)
+	wrong.Details = []fault.Detail{{Code: mistake.Code, Field: "secret", Message: mistake.Sentence}}
+	return wrong
 }
 
 // nextConfig is the config that was brought, or else the one that is stored.

@@ -6,7 +6,7 @@ import { pathToFileURL } from "node:url";
 
 const [, , module, input] = process.argv;
 const { look, lookAsIs, mistake } = await import(pathToFileURL(module).href);
-const { cases, samples, texts } = JSON.parse(readFileSync(input, "utf8"));
+const { cases, samples, texts, wrapped } = JSON.parse(readFileSync(input, "utf8"));
 
 for (const { name, provider, text, key = text, taken = [], doubt = "", level = "", vendor = "" } of cases) {
   same(name, look(text, provider), { key, taken, doubt, level, vendor });
@@ -18,6 +18,10 @@ for (const { provider, key } of samples) {
     if (seen.level === "refuse") console.log(`${slug}: ${key} of ${provider} is refused: ${seen.doubt}`);
     if (slug === provider && seen.doubt === "unlike") console.log(`${provider}: ${key} is none of its keys`);
   }
+}
+for (const { provider, key, text } of wrapped) {
+  const seen = look(text, provider);
+  if (seen.key !== key || seen.taken.length === 0 || seen.level === "refuse") console.log(`${provider}: ${JSON.stringify(text)} becomes ${JSON.stringify(seen)}`);
 }
 for (const { text, code, like } of texts) {
   same(`mistake(${JSON.stringify(text)})`, mistake(text), code);

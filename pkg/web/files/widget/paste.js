@@ -111,10 +111,13 @@ const WRAPPINGS = [
   ["breaks", joined],
 ];
 
-/** @param {string} text */
-function unquoted(text) {
+/**
+ * @param {string} text
+ * @param {Form[]} own
+ */
+function unquoted(text, own) {
   const [, quote, straight] = /^(["'`])(.+)\1[,;]?$/s.exec(text) ?? [];
-  if (quote && straight && !straight.includes(quote)) return straight;
+  if (quote && straight && (!straight.includes(quote) || fit(own, straight) >= 0)) return straight;
   return /^(?:“([^“”]+)”|‘([^‘’]+)’|„([^„“”]+)[“”]|«([^«»]+)»)$/.exec(text)?.slice(1).join("") ?? text;
 }
 
@@ -128,7 +131,7 @@ function unquoted(text) {
 function unnamed(text, own) {
   const [, name, value] = /^(?:export\s+|set\s+|\$env:)?([A-Z][A-Z0-9_]*)\s*=\s*([^\s=].{7,})$/.exec(text) ?? [];
   if (name && value && /KEY|TOKEN|SECRET|PASSWORD|_PAT$/.test(name)) return value;
-  const behind = unquoted(/^["']?[a-z][\w .-]{0,63}["']?\s*[:=]\s*(\S+)$/i.exec(text)?.[1] ?? "");
+  const behind = unquoted(/^["']?[a-z][\w .-]{0,63}["']?\s*[:=]\s*(\S+)$/i.exec(text)?.[1] ?? "", own);
   return fit(own, behind) >= 0 ? behind : text;
 }
 
@@ -196,11 +199,11 @@ function doubtOf(key, slug, own) {
  * @returns {"" | "keyvend_api_key" | "keyvend_token" | "whole_command" | "bearer_prefix"}
  */
 export function mistake(text) {
-  const bare = text.trim().replace(/^(["'`])(.*)\1$/s, "$2").trim();
+  const bare = text.trim().replace(/^(["'`])(.*)\1[,;]*$/s, "$2").trim();
   if (/^sk_kv_|sk_kv_[\w-]{100}/.test(bare)) return "keyvend_api_key";
   if (bare.includes("eyJhbGciOiJFZERTQSIsInR5cCI6ImtleXZlbmQt")) return "keyvend_token";
   if (/^(?:\$ )?(?:curl|wget) (?:-|.*(?::\/\/| -))/s.test(bare)) return "whole_command";
-  if (/^bearer /i.test(bare)) return "bearer_prefix";
+  if (/^(?:authorization *: *)?bearer /i.test(bare)) return "bearer_prefix";
   return "";
 }
 
