@@ -252,7 +252,7 @@ function thawing(ice, client) {
     if (mine !== asked) return;
     fill(
       ice,
-      frozen === null
+      !frozen?.frozen
         ? null
         : el("p", {}, el("strong", {}, "Nothing is vended: "), "this tenant is frozen since ", hour(frozen.since), " (", said(frozen.reason), "). ", el("a", { href: to(["settings"]) }, "Settings")),
     );

@@ -136,7 +136,8 @@ function begin(session) {
 
   /** @type {Promise<string> | null} */
   let renewing = null;
-  const renew = () => {
+  const renew = async () => {
+    if (life.signal.aborted) throw new Refusal(401, "You are signed out."); // a late answer asks for nothing
     renewing ??= another(current.tenant_id, () => signOut("Your session has ended."))
       .then((next) => {
         current = next;
