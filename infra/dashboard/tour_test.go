@@ -98,7 +98,7 @@ func (f furnished) tour() []stop {
 		{"an odd integration", "integrations/odd", markup, unfolded},
 		{"removal", "integrations/fake-bearer", "Fake bearer", dialog("Remove Fake bearer", "Remove Fake bearer?")},
 		{"freeze", "integrations/fake-bearer", "Fake bearer", dialog("Freeze Fake bearer", "Freeze Fake bearer?")},
-		{"the catalog", "connect", "Connect a provider", nil},
+		{"the catalog", "connect", "Connect a provider", func(p *browsertest.Page) { p.Fill("searchbox", "Search (optional)", "data") }},
 		{"connecting", "connect/grafana", "Connect Grafana", nil},
 		{"a provider of one's own", "custom-provider", "Define a provider", whole},
 		{"accounts", "accounts", "Accounts", nil},
@@ -302,5 +302,6 @@ func TestOnEveryPageAndDialogInTheDark(t *testing.T) {
 	f.hold(t, p,
 		guarantee{"axe finds nothing", func(p *browsertest.Page) string { return p.Findings(axe) }},
 		guarantee{"F48 the policy refuses what a hole would try", evaluates(passing)},
+		guarantee{"every control is reached with the keyboard and seen there", unreached},
 	)
 }
