@@ -232,6 +232,16 @@ func (p *Page) Wait(what string, done func() bool) {
 	}
 }
 
+// Until is Page.Wait for what no page shows.
+func Until(t testing.TB, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !done(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not within %v", what, patience)
+		}
+	}
+}
+
 // Text is what is to be read on the page, shadow trees included.
 func (p *Page) Text() string {
 	return Eval[string](p, `(() => {

@@ -31,8 +31,18 @@ func TestAccountsAreFoundByExactFiltersAndPageByPage(t *testing.T) {
 	p.Click("button", "Filter")
 	p.Find("link", "auth0|anna@example.com")
 	p.Gone("link", "user_29")
-	p.Click("link", "Show all")
+	p.Click("checkbox", "In no organization")
+	if held := p.Find("textbox", "Organization id (optional)").Value; held != "" {
+		t.Errorf("accounts in no organization, and in %q", held)
+	}
+	p.Click("button", "Filter")
 	p.Find("link", "user_29")
+	p.Gone("link", "auth0|anna@example.com")
+	if p.Find("checkbox", "In no organization").Is("checked") != "true" {
+		t.Error("the filter is not shown")
+	}
+	p.Click("link", "Show all")
+	p.Find("link", "auth0|anna@example.com")
 	p.Fill("textbox", "User id (optional)", "user_07")
 	p.Fill("textbox", "Provider's slug (optional)", "openai")
 	choose(t, p, "State", "Connected")
@@ -58,7 +68,9 @@ func TestAnAccountTellsWhetherItsKeyWorksAndWhatToDoWhenNot(t *testing.T) {
 	s.at(p, "accounts/"+id)
 	p.Find("heading", "user_1 at fake-bearer")
 	p.Says("Nobody has looked at this key yet.")
-	p.Says("plan")
+	if name, value := p.Find("textbox", "Name").Value, p.Find("textbox", "Value (optional)").Value; name != "plan" || value != "pro" {
+		t.Errorf("the metadata is %q: %q", name, value)
+	}
 	p.Says("ends in •••• " + key[len(key)-4:])
 	p.Click("button", "Check now")
 	p.Says("Looked at a moment ago: The key works.")
@@ -160,4 +172,120 @@ func TestEventsAppearByThemselves(t *testing.T) {
 	p.Says("No event of the last 30 days is like that.")
 	s.store("openai", "user_1", "sk-canary-of-user-3", object{"organization_id": "org_1"})
 	p.Find("link", "user_1")
+}
+
+func TestWhatStandsBesideAKeyIsChangedAndWhatSteersItIsNot(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	s.send("POST", "/data-integrations", object{"provider": "acme", "auth_methods": []string{"api_key"}, "enabled": true, "custom_provider": object{"name": "Acme"}})
+	field := func(name, label string) object {
+		return object{"field": name, "label": label, "description": label + ".", "required": false, "options": []object{{"value": "eu", "label": "Europe"}, {"value": "us", "label": "America"}}}
+	}
+	s.send("PATCH", "/keyvend/integrations/acme", object{
+		"config_fields": []object{field("region", "Region"), field("team", "Team")},
+		"check":         object{"placement": object{"in": "header", "name": "X-Key", "template": "{key}"}, "method": "GET", "url": "https://{region}.acme.example/me", "valid": []int{200}, "invalid": []int{401}},
+	})
+	id := s.store("acme", "user_1", "sk-canary-of-user-1", object{"config": object{"region": "eu"}, "metadata": object{"plan": "pro"}})
+	p := s.signedIn()
+	s.at(p, "accounts/"+id)
+	p.Find("heading", "user_1 at acme")
+	if p.Find("textbox", "Region (optional)").Is("readonly") != "true" {
+		t.Error("what decides where a key is checked can be changed")
+	}
+	choose(t, p, "Team", "America")
+	p.Click("button", "Add entry")
+	p.Type("owner")
+	p.Click("button", "Save settings")
+	p.Says("The settings are saved.")
+	if name := p.All("textbox", "Name"); len(name) != 2 || name[1].Value != "owner" {
+		t.Errorf("the entry that was begun is lost: %v", name)
+	}
+	p.Press("Tab")
+	p.Find("heading", "Metadata")
+	p.Do(`[...document.querySelectorAll("fieldset input")].at(-1).focus()`)
+	p.Type("anna")
+	p.Click("button", "Save metadata")
+	p.Says("The metadata is saved.")
+	got := s.send("GET", "/keyvend/accounts/"+id, nil)
+	if said := fmt.Sprint(got["config"], got["metadata"]); said != "map[region:eu team:us] map[owner:anna plan:pro]" {
+		t.Errorf("saved: %s", said)
+	}
+}
+
+func TestAnAccountsStateIsSetByHand(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	s.connect("openai")
+	id := s.store("openai", "user_1", "sk-canary-of-user-1", object{"organization_id": "org_1"})
+	p := s.signedIn()
+	s.at(p, "accounts/"+id)
+	for _, turn := range []struct{ button, says, state string }{
+		{"Ask for a new key", "The user is asked for a new key.", "needs_reauthorization"},
+		{"Vend this key again", "The stored key is vended again.", "connected"},
+	} {
+		p.Click("button", turn.button)
+		p.Find("dialog", turn.button+"?")
+		p.Press("Tab", "Tab") // to Cancel, and round to what it asks
+		p.Press("Escape")
+		p.Gone("dialog", "")
+		p.Press("Enter") // the focus is back on the button
+		p.Find("dialog", turn.button+"?")
+		p.Click("button", turn.button)
+		p.Says(turn.says)
+		if state := s.send("GET", "/keyvend/accounts/"+id, nil)["state"]; state != turn.state {
+			t.Errorf("%s: the state is %v", turn.button, state)
+		}
+	}
+}
+
+func TestOffboardingTakesAllOfAUserOrAnOrganizationAndWantsItsID(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	s.connect("openai")
+	s.connect("linear")
+	s.store("openai", "user_1", "sk-canary-of-user-1")
+	s.store("linear", "user_1", "lin_api_canary-of-user-1", object{"organization_id": "org_1"})
+	s.store("openai", "user_2", "sk-canary-of-user-2", object{"organization_id": "org_1"})
+	s.store("openai", "user_3", "sk-canary-of-user-3")
+	p := s.signedIn()
+	vends := func(slug, user, organization any) any {
+		return s.send("POST", "/data-integrations/"+slug.(string)+"/credentials", object{"user_id": user, "organization_id": organization})["active"]
+	}
+	for _, leaver := range []struct{ place, who, id, vends string }{
+		{"accounts?user_id=user_1", "user", "user_1", "false false true true"},
+		{"organizations/org_1", "organization", "org_1", "false false false true"},
+	} {
+		s.at(p, leaver.place)
+		p.Click("button", "Offboard "+leaver.who+" "+leaver.id)
+		field := "Write the " + leaver.who + "'s id, " + leaver.id + ", to take all away"
+		p.Fill("textbox", field, "user")
+		p.Click("button", "Offboard")
+		p.Says("This is not the id. Write " + leaver.id + ".")
+		p.Fill("textbox", field, leaver.id)
+		p.Press("Enter")
+		p.Says("All of " + leaver.who + " " + leaver.id + " is taken away.")
+		got := fmt.Sprint(vends("openai", "user_1", nil), " ", vends("linear", "user_1", "org_1"), " ", vends("openai", "user_2", "org_1"), " ", vends("openai", "user_3", nil))
+		if got != leaver.vends {
+			t.Errorf("without %s keys are vended so: %s", leaver.id, got)
+		}
+	}
+}
+
+func TestWhoReadAKeyIsToldByTheNamesOfTheAPIKeys(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	s.connect("openai")
+	id := s.store("openai", "user_1", "sk-canary-of-user-1")
+	own := s.backend
+	s.backend = s.issue("the nightly job", "vend")
+	s.vend("openai", "user_1")
+	s.backend = own
+	for i := range 101 { // more than one page of keys that are newer
+		s.issue(fmt.Sprintf("other %d", i), "read")
+	}
+	p := s.signedIn()
+	p.Wait("the read", func() bool { return len(s.send("GET", "/keyvend/accounts/"+id+"/reads", nil)["data"].([]any)) > 0 })
+	s.at(p, "accounts/"+id)
+	p.Says("the nightly job api_key_")
+	p.Says("1 time")
 }

@@ -140,7 +140,7 @@ func confine(h http.Header, framedBy []string) {
 		ancestors = strings.Join(framedBy, " ")
 	}
 	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "+
-		"base-uri 'none'; form-action 'self'; frame-ancestors "+ancestors)
+		"base-uri 'none'; form-action 'self'; require-trusted-types-for 'script'; trusted-types 'none'; frame-ancestors "+ancestors)
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Referrer-Policy", "no-referrer")
 }

@@ -36,12 +36,13 @@ func TestPagesRunKeyvendsOwnFilesAndNothingElse(t *testing.T) {
 		for directive, want := range map[string]string{
 			"default-src": "'none'", "script-src": "'self'", "style-src": "'self'", "connect-src": "'self'", "img-src": "'self' data:",
 			"base-uri": "'none'", "form-action": "'self'", "frame-ancestors": "'none'",
+			"require-trusted-types-for": "'script'", "trusted-types": "'none'",
 		} {
 			if said := policy(got.Header)[directive]; said != want {
 				t.Errorf("%s: %s %q, want %q", path, directive, said, want)
 			}
 		}
-		if n := len(policy(got.Header)); n != 8 {
+		if n := len(policy(got.Header)); n != 10 {
 			t.Errorf("%s: %d directives: %s", path, n, got.Header.Get("Content-Security-Policy"))
 		}
 		for name, want := range map[string]string{

@@ -15,6 +15,7 @@
 //
 // Whoever follows a link to /dashboard#key=sk_kv_… brings the API key to sign in
 // with, for which the dashboard gets a session and which it then forgets.
+// DASHBOARD.md tells how its code is laid out.
 package web
 
 import (

@@ -120,7 +120,7 @@
 
 /** @typedef {{hour: string, vended: number, refused: number}} Hour */
 
-/** @typedef {{reason: string, since: string}} Freeze */
+/** @typedef {{frozen: true, reason: string, since: string} | {frozen: false, reason: null, since: null}} Freeze */
 
 /** @typedef {{slug: string, name: string, enabled: boolean, organization_id: string}} Configuration */
 
@@ -412,15 +412,10 @@ export class Client {
 
   /**
    * @param {Freezable} what
-   * @returns {Promise<Freeze | null>} null: it is not frozen
+   * @returns {Promise<Freeze>}
    */
-  async freeze(what) {
-    try {
-      return await this.#ask("GET", freezePath(what));
-    } catch (failure) {
-      if (failure instanceof Refusal && failure.status === 404) return null;
-      throw failure;
-    }
+  freeze(what) {
+    return this.#ask("GET", freezePath(what));
   }
 
   /**
@@ -484,13 +479,45 @@ export class Client {
   }
 
   /**
+   * @param {string} id
+   * @param {{config?: Record<string, string>, metadata?: Record<string, string>}} change
+   * @returns {Promise<Account>}
+   */
+  amend(id, change) {
+    return this.#ask("PATCH", `/keyvend/accounts/${part(id)}`, { body: change });
+  }
+
+  /**
+   * @param {Account} account
+   * @param {string} state
+   * @returns {Promise<unknown>}
+   */
+  setState(account, state) {
+    return this.#ask("PUT", connectionPath(account), { query: { organization_id: account.organization_id }, body: { state } });
+  }
+
+  /**
    * @param {Account} account
    * @returns {Promise<null>}
    */
   disconnect(account) {
-    return this.#ask("DELETE", `/user_management/users/${part(account.user_id)}/connected_accounts/${part(account.provider_slug)}`, {
-      query: { organization_id: account.organization_id },
-    });
+    return this.#ask("DELETE", connectionPath(account), { query: { organization_id: account.organization_id } });
+  }
+
+  /**
+   * @param {string} user
+   * @returns {Promise<unknown>}
+   */
+  offboardUser(user) {
+    return this.#ask("DELETE", `/keyvend/users/${part(user)}`);
+  }
+
+  /**
+   * @param {string} organization
+   * @returns {Promise<unknown>}
+   */
+  offboardOrganization(organization) {
+    return this.#ask("DELETE", `/keyvend/organizations/${part(organization)}`);
   }
 
   // Organizations.
@@ -565,6 +592,11 @@ export class Client {
   events(query, signal) {
     return this.#ask("GET", "/events", { query, ...(signal && { signal }) });
   }
+}
+
+/** @param {Account} account */
+function connectionPath({ user_id, provider_slug }) {
+  return `/user_management/users/${part(user_id)}/connected_accounts/${part(provider_slug)}`;
 }
 
 /** @typedef {{integration: string} | {organization: string} | null} Freezable */

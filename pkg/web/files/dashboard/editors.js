@@ -411,6 +411,31 @@ function condition(now) {
   };
 }
 
+/**
+ * pairs edits names with values, as metadata has them.
+ *
+ * @param {{legend: string, one: string, help: string, values: Record<string, string>}} of
+ * @returns {Editor<Record<string, string>>}
+ */
+export function pairs({ values, ...of }) {
+  const all = many({ ...of, values: Object.entries(values), most: 64, make: pair });
+  return { ...all, value: () => Object.fromEntries(all.value()) };
+}
+
+/**
+ * @param {[string, string] | null} now
+ * @returns {Editor<[string, string]>}
+ */
+function pair(now) {
+  const name = text({ name: "", label: "Name", value: now?.[0] ?? "", required: true, max: 64 });
+  const value = text({ name: "", label: "Value", value: now?.[1] ?? "" });
+  return {
+    node: el("div", {}, name.node, value.node),
+    fields: (at) => [named(name, `${at}.name`), named(value, at)],
+    value: () => [name.value().trim(), value.value()],
+  };
+}
+
 /** @param {Condition | null} now */
 function testOf(now) {
   if (now?.one_of) return "one_of";

@@ -68,10 +68,11 @@ const menu = [
 ];
 
 /**
- * frame shows the pages of a session in root until signal ends.
+ * frame shows the pages of a session in root until signal ends; entered: somebody
+ * has just signed in, and goes on at the page's heading.
  *
  * @param {HTMLElement} root
- * @param {{client: Client, session: import("./api.js").Session, signal: AbortSignal, signOut: () => void}} of
+ * @param {{client: Client, session: import("./api.js").Session, signal: AbortSignal, signOut: () => void, entered: boolean}} of
  */
 export function frame(root, of) {
   const told = el("div", { class: "told", role: "status" });
@@ -177,7 +178,7 @@ export function frame(root, of) {
     drawing.abort();
   });
   void thaw();
-  void show(false);
+  void show(of.entered);
 }
 
 /**
@@ -252,7 +253,7 @@ function thawing(ice, client) {
     if (mine !== asked) return;
     fill(
       ice,
-      frozen === null
+      !frozen?.frozen
         ? null
         : el("p", {}, el("strong", {}, "Nothing is vended: "), "this tenant is frozen since ", hour(frozen.since), " (", said(frozen.reason), "). ", el("a", { href: to(["settings"]) }, "Settings")),
     );

@@ -12,12 +12,12 @@ import { at } from "./words.js";
  * freezing shows whether something is frozen, with the button that changes it.
  *
  * @param {Context} context
- * @param {{what: import("./api.js").Freezable, name: string, frozen: import("./api.js").Freeze | null}} of
+ * @param {{what: import("./api.js").Freezable, name: string, frozen: import("./api.js").Freeze}} of
  * @returns {HTMLElement}
  */
 export function freezing(context, of) {
   const { frozen, name } = of;
-  if (frozen === null) {
+  if (!frozen.frozen) {
     return el("div", {}, el("p", {}, "Not frozen. A freeze stops vending from the next request on; everything else goes on, and nothing is lost."), el("div", { class: "buttons" }, deed(context, { label: `Freeze ${name}`, grave: true, keep: "freeze", act: () => freeze(context, of) })));
   }
   return el(

@@ -24,7 +24,7 @@ if (!byLink()) start();
 
 function start() {
   const session = kept();
-  if (session) begin(session);
+  if (session) begin(session, false);
   else signInPage();
 }
 
@@ -81,6 +81,7 @@ function signInPage(words = "") {
       copied("the operator's command", 'go run ./infra/operator issue-api-key TENANT "dashboard" manage'),
     ),
   );
+  if (words !== "") key.focus(); // what had the focus is gone
 }
 
 function keyField() {
@@ -116,8 +117,9 @@ function explain(refusal) {
  * begin shows the dashboard in a session, until it is signed out of.
  *
  * @param {Session} session
+ * @param {boolean} [entered] whether somebody has just signed in
  */
-function begin(session) {
+function begin(session, entered = true) {
   keep(session);
   const life = new AbortController();
   let current = session;
@@ -136,7 +138,8 @@ function begin(session) {
 
   /** @type {Promise<string> | null} */
   let renewing = null;
-  const renew = () => {
+  const renew = async () => {
+    if (life.signal.aborted) throw new Refusal(401, "You are signed out."); // a late answer asks for nothing
     renewing ??= another(current.tenant_id, () => signOut("Your session has ended."))
       .then((next) => {
         current = next;
@@ -164,7 +167,7 @@ function begin(session) {
   watch();
   life.signal.addEventListener("abort", () => timers.forEach(clearTimeout));
 
-  frame(root, { client, session, signal: life.signal, signOut: () => signOut() });
+  frame(root, { client, session, signal: life.signal, signOut: () => signOut(), entered });
   root.prepend(ending);
 }
 

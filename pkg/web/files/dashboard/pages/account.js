@@ -5,6 +5,8 @@ import { looksTable, strip } from "../charts.js";
 import { deed } from "../controls.js";
 import { ask } from "../dialogs.js";
 import { Refusal } from "../api.js";
+import { pairs } from "../editors.js";
+import { choice, form, text } from "../forms.js";
 import { to } from "../router.js";
 import { table } from "../tables.js";
 import { at, badge, count, lastFour, state, verdict, when } from "../words.js";
@@ -12,6 +14,7 @@ import { at, badge, count, lastFour, state, verdict, when } from "../words.js";
 /** @typedef {import("../frame.js").Context} Context */
 /** @typedef {import("../frame.js").Page} Page */
 /** @typedef {import("../api.js").Account} Account */
+/** @typedef {import("../api.js").Definition} Definition */
 
 /**
  * @param {Context} context
@@ -20,18 +23,19 @@ import { at, badge, count, lastFour, state, verdict, when } from "../words.js";
  */
 export async function account(context, id) {
   const { client } = context;
-  const [found, looks, reads, keys] = await Promise.all([client.account(id), client.looks(id), client.reads(id), keyNames(context)]);
+  const [found, looks, reads] = await Promise.all([client.account(id), client.looks(id), client.reads(id)]);
+  const [definition, keys] = await Promise.all([client.definition(found.provider_slug), keyNames(context, reads)]);
   return {
     title: `${found.user_id} at ${found.provider_slug}`,
     content: [
       found.state === "needs_reauthorization" ? needs(found) : null,
       facts(found),
-      el("div", { class: "buttons" }, deed(context, { label: "Check now", keep: "check", act: () => checkNow(context, found) }), deed(context, { label: "Disconnect", grave: true, act: () => disconnect(context, found) })),
+      el("div", { class: "buttons" }, deed(context, { label: "Check now", keep: "check", act: () => checkNow(context, found) }), turning(context, found), deed(context, { label: "Disconnect", grave: true, act: () => disconnect(context, found) })),
       el("section", {}, el("h2", {}, "Health"), health(found), looks.length > 0 ? [strip(looks), looksTable(looks)] : el("p", { class: "empty" }, "Nobody has looked at this key yet. Check now asks its provider.")),
       el("section", {}, el("h2", {}, "Who read the key"), readers(reads, keys)),
       el("section", {}, el("h2", {}, "Stored keys"), secrets(found)),
-      el("section", {}, el("h2", {}, "Settings of the key"), pairs("Settings of the key", found.config, "This key needs no settings, or none were given.")),
-      el("section", {}, el("h2", {}, "Metadata"), pairs("Metadata", found.metadata, "Nothing is kept beside the key. Your backend can, with metadata in PUT …/api-key.")),
+      el("section", {}, el("h2", {}, "Settings of the key"), settings(context, found, definition)),
+      el("section", {}, el("h2", {}, "Metadata"), metadata(context, found)),
     ],
   };
 }
@@ -92,15 +96,27 @@ function health({ health }) {
   ];
 }
 
+/** The most pages of API keys that are read to find out what they are called. */
+const pagesOfKeys = 10;
+
 /**
- * keyNames tells what API keys are called.
+ * keyNames tells what the API keys are called that read a key.
  *
  * @param {Context} context
+ * @param {import("../api.js").Read[]} reads
  * @returns {Promise<Map<string, string>>}
  */
-async function keyNames(context) {
-  const page = await context.client.apiKeys({ limit: 100 });
-  return new Map(page.data.map((k) => [k.id, k.name]));
+async function keyNames({ client }, reads) {
+  /** @type {Map<string, string>} */
+  const names = new Map();
+  let after = null;
+  for (let read = 0; read < pagesOfKeys && reads.some((r) => !names.has(r.api_key_id)); read += 1) {
+    const page = await client.apiKeys({ limit: 100, after });
+    for (const { id, name } of page.data) names.set(id, name);
+    after = page.list_metadata.after;
+    if (after === null) break;
+  }
+  return names;
 }
 
 /**
@@ -139,21 +155,76 @@ function secrets(account) {
 }
 
 /**
- * @param {string} label
- * @param {Record<string, string>} of
- * @param {string} none
+ * settings edits the settings of a key. What can steer where a check sends the key
+ * changes only together with it.
+ *
+ * @param {Context} context
+ * @param {Account} account
+ * @param {Definition} definition
  */
-function pairs(label, of, none) {
-  const entries = Object.entries(of);
-  if (entries.length === 0) return el("p", { class: "empty" }, none);
-  return table(
-    label,
-    [
-      { head: "Name", cell: ([name]) => said(name) },
-      { head: "Value", cell: ([, value]) => said(value) },
-    ],
-    entries,
-  );
+function settings(context, account, definition) {
+  if (definition.config_fields.length === 0) return el("p", { class: "empty" }, "Keys of this provider need no settings.");
+  const asked = JSON.stringify(definition.check ?? {});
+  const fields = definition.config_fields.map((f) => {
+    const steers = definition.check === null ? !definition.custom : asked.includes(`{${f.field}}`);
+    const about = { name: `config.${f.field}`, label: f.label, help: steers ? "It can decide where the key is checked, so it changes together with the key only: in the widget, or with PUT …/api-key." : f.description, value: account.config[f.field] ?? "" };
+    const field = f.options && !steers ? choice({ ...about, options: [{ value: "", label: "not given" }, ...f.options] }) : text({ ...about, code: true });
+    if (steers) /** @type {HTMLInputElement} */ (field.control).readOnly = true;
+    return { steers, field, of: f.field };
+  });
+  const content = fields.map((f) => f.field.node);
+  if (fields.every((f) => f.steers)) return el("div", {}, content);
+  return form({
+    keep: "settings",
+    late: context.fail,
+    fields: () => fields.map((f) => f.field),
+    content,
+    submit: "Save settings",
+    act: () => context.client.amend(account.id, { config: Object.fromEntries(fields.map((f) => [f.of, f.field.value().trim()]).filter(([, value]) => value !== "")) }),
+    done: () => context.again("The settings are saved."),
+  });
+}
+
+/**
+ * @param {Context} context
+ * @param {Account} account
+ */
+function metadata(context, account) {
+  const beside = pairs({ legend: "Kept beside the key", one: "entry", help: "Whatever your product wants to find here, such as a plan. No secrets: it is stored in clear, and comes with the account.", values: account.metadata });
+  return form({
+    keep: "metadata",
+    late: context.fail,
+    fields: () => beside.fields("metadata"),
+    content: [beside.node],
+    submit: "Save metadata",
+    act: () => context.client.amend(account.id, { metadata: beside.value() }),
+    done: () => context.again("The metadata is saved."),
+  });
+}
+
+/**
+ * turning changes an account's state by hand.
+ *
+ * @param {Context} context
+ * @param {Account} account
+ */
+function turning(context, account) {
+  const connected = account.state === "connected";
+  return deed(context, {
+    label: connected ? "Ask for a new key" : "Vend this key again",
+    keep: "state",
+    act: async () => {
+      const done = await ask(context, {
+        title: connected ? "Ask for a new key?" : "Vend this key again?",
+        content: [el("p", {}, connected ? "The user is asked for a new key in the widget, and nothing is vended until there is one, or until you vend this one again." : "The stored key is vended from the next request on. If its provider still refuses it, the next looks find that out.")],
+        submit: connected ? "Ask for a new key" : "Vend this key again",
+        act: async () => {
+          await context.client.setState(account, connected ? "needs_reauthorization" : "connected");
+        },
+      });
+      if (done) await context.again(connected ? "The user is asked for a new key." : "The stored key is vended again.");
+    },
+  });
 }
 
 /** How often, and for how long at most, the page looks whether a check is through. */

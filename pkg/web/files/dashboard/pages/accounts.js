@@ -1,7 +1,8 @@
 // Connected accounts, by exact filters and page by page.
 
 import { el, said } from "../dom.js";
-import { choice, form, text } from "../forms.js";
+import { choice, form, text, tick } from "../forms.js";
+import { offboarding } from "../offboarding.js";
 import { to } from "../router.js";
 import { pager, table } from "../tables.js";
 import { badge, lastFour, state, verdict, when } from "../words.js";
@@ -23,14 +24,19 @@ export async function accounts(context) {
     integration: get("integration"),
     state: get("state"),
     user_id: get("user_id"),
-    organization_id: get("organization_id"),
+    organization_id: place.query.has("alone") ? "" : get("organization_id"),
     limit: perPage,
     before: get("before"),
     after: get("after"),
   });
   return {
     title: "Accounts",
-    content: [filters(context), page.data.length > 0 ? list(page.data) : nothing(context, page.list_metadata.after !== null), pager("Pages of accounts", place, page.list_metadata)],
+    content: [
+      filters(context),
+      page.data.length > 0 ? list(page.data) : nothing(context, page.list_metadata.after !== null),
+      pager("Pages of accounts", place, page.list_metadata),
+      get("user_id") === null ? null : el("section", {}, el("h2", {}, "Offboard"), offboarding(context, { who: "user", id: get("user_id") ?? "" })),
+    ],
   };
 }
 
@@ -84,7 +90,11 @@ function filters(context) {
     }),
     user_id: text({ name: "user_id", label: "User id", value: get("user_id"), code: true }),
     organization_id: text({ name: "organization_id", label: "Organization id", value: get("organization_id"), code: true }),
+    alone: tick({ name: "alone", label: "In no organization", checked: context.place.query.has("alone") }),
   };
+  // Only one of the two can be asked for.
+  fields.alone.control.addEventListener("change", () => fields.alone.checked() && (fields.organization_id.control.value = ""));
+  fields.organization_id.control.addEventListener("input", () => (fields.alone.control.checked = false));
   return el(
     "search",
     { class: "filters" },

@@ -118,7 +118,7 @@ async function show(context, integration, into) {
   try {
     const [found, frozen] = await Promise.all([count(context, slug), context.client.freeze({ integration: slug })]);
     fill(into.accounts, el("a", { href: to(["accounts"], { integration: slug }) }, found.words));
-    fill(into.health, frozen ? badge({ words: "Frozen", mood: "bad" }) : null, ...healthBadges(found));
+    fill(into.health, frozen.frozen ? badge({ words: "Frozen", mood: "bad" }) : null, ...healthBadges(found));
   } catch {
     if (context.signal.aborted) return;
     fill(into.accounts, "not known");

@@ -4,6 +4,7 @@ import { el, said } from "../dom.js";
 import { toggle } from "../controls.js";
 import { form, text } from "../forms.js";
 import { freezing } from "../freezing.js";
+import { offboarding } from "../offboarding.js";
 import { to } from "../router.js";
 import { table } from "../tables.js";
 
@@ -54,6 +55,7 @@ export async function organization(context, id) {
             rows,
           ),
       el("section", {}, el("h2", {}, "Freeze"), freezing(context, { what: { organization: id }, name: `organization ${id}`, frozen })),
+      el("section", {}, el("h2", {}, "Offboard"), offboarding(context, { who: "organization", id })),
     ],
   };
 }
