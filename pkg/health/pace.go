@@ -148,6 +148,7 @@ type Breaker struct {
 	Failures  int       `json:"failures"` // in a row
 	OpenUntil time.Time `json:"open_until,omitzero"`
 	Doubt     Doubt     `json:"doubt,omitzero"`
+	By        string    `json:"by,omitempty"` // as in Pace
 
 	Revision int64 `json:"-"`
 }
@@ -163,6 +164,7 @@ const (
 // whether that changed the breaker. worked: the key was good until then.
 func (b *Breaker) Learn(f Finding, account string, worked bool) bool {
 	changed := b.Record(f)
+	b.By = rand.Text()
 	return b.Doubt.Record(f, account, worked) || changed
 }
 
