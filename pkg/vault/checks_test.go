@@ -447,6 +447,34 @@ func TestF21_ChecksGoOnAfterTheClockJumped(t *testing.T) {
 	}
 }
 
+// A look that was put off by a clock that was a day ahead does not stand for those
+// that are asked for when it is right again.
+func TestF21_AReportIsLookedIntoThoughAnEarlierOneWasPutOffToTomorrow(t *testing.T) {
+	c := newClinic(t)
+	var ids []string
+	for i := range 6 {
+		ids = append(ids, c.connect(fmt.Sprint("user", i)))
+	}
+	c.rounds(2)
+	c.Clock.Pass(24 * time.Hour)
+	for i := range ids {
+		c.report(fmt.Sprint("user", i), "")
+	}
+	c.World.Check()
+	if c.Checks.Waiting() == 0 {
+		t.Fatal("nothing was put off")
+	}
+	c.Clock.Pass(-24 * time.Hour)
+	before := len(c.Providers.Asked())
+	for i := range ids {
+		c.report(fmt.Sprint("user", i), "")
+	}
+	c.rounds(2)
+	if asked := len(c.Providers.Asked()) - before; asked < len(ids) {
+		t.Errorf("%d of %d reported keys were looked at", asked, len(ids))
+	}
+}
+
 func TestManyReportsOfOneKeyAreOneLook(t *testing.T) {
 	c := newClinic(t)
 	c.connect("anna")
