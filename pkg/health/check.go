@@ -304,7 +304,8 @@ func (c *Check) Remarked(at time.Time) bool {
 // Early reports whether a look now could not confirm the refusal that waits for
 // a second one.
 func (c *Check) Early(now time.Time) bool {
-	return !c.RefusedAt.IsZero() && c.ReportedAt.IsZero() && now.Sub(c.RefusedAt) < apart
+	since := now.Sub(c.RefusedAt)
+	return !c.RefusedAt.IsZero() && c.ReportedAt.IsZero() && 0 <= since && since < apart
 }
 
 // Take leases the check for a look at the given time.

@@ -176,7 +176,7 @@ func (b *Breaker) Record(f Finding) bool {
 		b.Failures, b.OpenUntil = 0, time.Time{}
 		return changed
 	}
-	if b.OpenUntil.After(f.At) {
+	if !b.Pause(f.At).IsZero() {
 		return false // an answer to a question that was on its way already
 	}
 	b.Failures++
@@ -187,8 +187,15 @@ func (b *Breaker) Record(f Finding) bool {
 	if f.Reason == RateLimited {
 		pause = max(pause, min(f.RetryAfter, maxPause))
 	}
-	if until := f.At.Add(pause); until.After(b.OpenUntil) {
-		b.OpenUntil = until
-	}
+	b.OpenUntil = f.At.Add(pause)
 	return true
+}
+
+// Pause is until when the provider is left alone, zero when it may be asked. A
+// pause that is longer than any is of a clock that was ahead.
+func (b *Breaker) Pause(now time.Time) time.Time {
+	if left := b.OpenUntil.Sub(now); left <= 0 || left > maxPause {
+		return time.Time{}
+	}
+	return b.OpenUntil
 }

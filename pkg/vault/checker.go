@@ -124,11 +124,12 @@ func (c *Checker) paused(ctx context.Context, v *Visit, r CheckRequest) (bool, e
 		return false, nil
 	}
 	breaker, err := c.Store.Breaker(ctx, health.ProviderKey(v.Integration))
-	if err != nil || !breaker.OpenUntil.After(c.Clock.Now()) {
+	pause := breaker.Pause(c.Clock.Now())
+	if err != nil || pause.IsZero() {
 		return false, err
 	}
 	check := *v.View.Check // there is one: its revision was compared
-	check.GiveBack(breaker.OpenUntil)
+	check.GiveBack(pause)
 	return true, stale(c.Store.SaveFinding(ctx, &check, nil, nil))
 }
 
