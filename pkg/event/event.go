@@ -67,7 +67,7 @@ type Account struct {
 	UserID            string   `json:"user_id"`
 	OrganizationID    *string  `json:"organization_id"`
 	Scopes            []string `json:"scopes"`
-	State             string   `json:"state"` // of an account that is gone: the last one
+	State             string   `json:"state"` // of an account that is gone the last one: the contract has none for it
 	CreatedAt         string   `json:"created_at"`
 	UpdatedAt         string   `json:"updated_at"`
 	// Reason says what a change of health rests on, in a word: a reason of package

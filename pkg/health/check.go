@@ -288,6 +288,13 @@ func (c *Check) reported(at time.Time) bool {
 	return !c.ReportedAt.IsZero() && at.Sub(c.ReportedAt).Abs() < reportHeld
 }
 
+// Awaited reports whether a look that somebody asked for has a slot ahead. One
+// that is further ahead than any is of a clock that was wrong.
+func (c *Check) Awaited(now time.Time) bool {
+	ahead := c.AwaitedAt.Sub(now)
+	return 0 < ahead && ahead <= AskedAhead
+}
+
 // Remarked reports whether a report at that time has been told of already, with
 // an earlier one.
 func (c *Check) Remarked(at time.Time) bool {
@@ -297,7 +304,8 @@ func (c *Check) Remarked(at time.Time) bool {
 // Early reports whether a look now could not confirm the refusal that waits for
 // a second one.
 func (c *Check) Early(now time.Time) bool {
-	return !c.RefusedAt.IsZero() && c.ReportedAt.IsZero() && now.Sub(c.RefusedAt) < apart
+	since := now.Sub(c.RefusedAt)
+	return !c.RefusedAt.IsZero() && c.ReportedAt.IsZero() && 0 <= since && since < apart
 }
 
 // Take leases the check for a look at the given time.

@@ -157,7 +157,7 @@ func TestF32_F33_NoAnswerButTheOneThatIsCalledARefusalIsOne(t *testing.T) {
 
 func TestEveryReasonHasASentenceForPeople(t *testing.T) {
 	reasons := health.Reasons()
-	if len(reasons) != 15 || !slices.IsSorted(reasons) {
+	if len(reasons) != 16 || !slices.IsSorted(reasons) {
 		t.Errorf("%v", reasons)
 	}
 	for _, r := range reasons {

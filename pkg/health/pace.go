@@ -148,6 +148,7 @@ type Breaker struct {
 	Failures  int       `json:"failures"` // in a row
 	OpenUntil time.Time `json:"open_until,omitzero"`
 	Doubt     Doubt     `json:"doubt,omitzero"`
+	By        string    `json:"by,omitempty"` // as in Pace
 
 	Revision int64 `json:"-"`
 }
@@ -159,19 +160,11 @@ const (
 	maxPause   = time.Hour
 )
 
-// Open is until when the provider is left alone, zero when it may be asked now. A
-// longer pause than any is of a clock that was ahead.
-func (b *Breaker) Open(now time.Time) time.Time {
-	if left := b.OpenUntil.Sub(now); left <= 0 || left > astray {
-		return time.Time{}
-	}
-	return b.OpenUntil
-}
-
 // Learn takes a finding about the key of an account into account and reports
 // whether that changed the breaker. worked: the key was good until then.
 func (b *Breaker) Learn(f Finding, account string, worked bool) bool {
 	changed := b.Record(f)
+	b.By = rand.Text()
 	return b.Doubt.Record(f, account, worked) || changed
 }
 
@@ -183,7 +176,7 @@ func (b *Breaker) Record(f Finding) bool {
 		b.Failures, b.OpenUntil = 0, time.Time{}
 		return changed
 	}
-	if !b.Open(f.At).IsZero() {
+	if !b.Pause(f.At).IsZero() {
 		return false // an answer to a question that was on its way already
 	}
 	b.Failures++
@@ -196,4 +189,13 @@ func (b *Breaker) Record(f Finding) bool {
 	}
 	b.OpenUntil = f.At.Add(pause)
 	return true
+}
+
+// Pause is until when the provider is left alone, zero when it may be asked. A
+// pause that is longer than any is of a clock that was ahead.
+func (b *Breaker) Pause(now time.Time) time.Time {
+	if left := b.OpenUntil.Sub(now); left <= 0 || left > astray {
+		return time.Time{}
+	}
+	return b.OpenUntil
 }

@@ -201,11 +201,11 @@ func TestF32_ABreakerOpensAfterFailuresInARowIsTriedAfterThePauseAndClosesWithAn
 			}
 			b = stored(t, b)
 			if want := open; !want.After(now) {
-				if !b.Open(now).IsZero() {
-					t.Fatalf("open until %v after %d failures", b.Open(now), failures)
+				if !b.Pause(now).IsZero() {
+					t.Fatalf("open until %v after %d failures", b.Pause(now), failures)
 				}
-			} else if !b.Open(now).Equal(want) {
-				t.Fatalf("open until %v, want %v", b.Open(now), want)
+			} else if !b.Pause(now).Equal(want) {
+				t.Fatalf("open until %v, want %v", b.Pause(now), want)
 			}
 		}
 	})
@@ -243,11 +243,11 @@ func TestF21_ABreakerThatAClockAheadHasOpenedDoesNotStopTheChecks(t *testing.T) 
 		for range 5 {
 			b.Record(trouble(start.Add(ahead)))
 		}
-		if until := b.Open(start); !until.IsZero() {
+		if until := b.Pause(start); !until.IsZero() {
 			t.Errorf("%v ahead: open until %v", ahead, until)
 		}
-		if !b.Record(trouble(start)) || b.Open(start).IsZero() || b.Open(start).After(start.Add(time.Hour)) {
-			t.Errorf("%v ahead: after another failure open until %v", ahead, b.Open(start))
+		if !b.Record(trouble(start)) || b.Pause(start).IsZero() || b.Pause(start).After(start.Add(time.Hour)) {
+			t.Errorf("%v ahead: after another failure open until %v", ahead, b.Pause(start))
 		}
 	}
 }

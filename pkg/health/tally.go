@@ -1,6 +1,7 @@
 package health
 
 import (
+	"crypto/rand"
 	"slices"
 	"time"
 )
@@ -10,6 +11,9 @@ import (
 // the stored one.
 type Tally struct {
 	Times []time.Time `json:"times"` // oldest first
+	// By is of the last one alone: of two at the same moment, a table would hold the
+	// second for a repeat of the first.
+	By string `json:"by,omitempty"`
 
 	Revision int64 `json:"-"`
 }
@@ -54,6 +58,6 @@ func (t *Tally) Add(now time.Time, limits []Limit) {
 		most = max(most, l.Most)
 	}
 	kept := t.Times[max(0, len(t.Times)-most+1):]
-	t.Times = append(slices.Clone(kept), now)
+	t.Times, t.By = append(slices.Clone(kept), now), rand.Text()
 	slices.SortFunc(t.Times, time.Time.Compare)
 }

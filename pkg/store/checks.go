@@ -219,10 +219,10 @@ func (s *Store) Tallies(ctx context.Context, in *integration.Integration, user s
 func (s *Store) SaveTallies(ctx context.Context, in *integration.Integration, user string, byUser, byTenant *health.Tally) error {
 	userKey, tenantKey := tallyKeys(in, user)
 	expires := s.Clock.Now().Add(health.TallyLasts)
-	if err := s.saveUntil(ctx, userKey, byUser, &byUser.Revision, expires); err != nil {
+	if err := s.saveUntil(ctx, tenantKey, byTenant, &byTenant.Revision, expires); err != nil {
 		return err
 	}
-	return s.saveUntil(ctx, tenantKey, byTenant, &byTenant.Revision, expires)
+	return s.saveUntil(ctx, userKey, byUser, &byUser.Revision, expires)
 }
 
 func tallyKeys(in *integration.Integration, user string) (byUser, byTenant table.Key) {

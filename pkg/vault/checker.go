@@ -101,19 +101,19 @@ func (c *Checker) forget(ctx context.Context, v *Visit) error {
 // outdated reports whether nobody needs the look any more. A leased check whose
 // slot was missed is due again when its lease ends.
 func (c *Checker) outdated(v *Visit, a *account.Account, r CheckRequest) bool {
-	check, secretID := v.View.Check, a.Secrets[account.Current].ID
+	check, secretID, now := v.View.Check, a.Secrets[account.Current].ID, c.Clock.Now()
 	switch {
 	case r.SecretID != "" && r.SecretID != secretID:
 		return true
 	case r.Cause == health.Scheduled && r.Revision == 0: // nobody asks so
 		return true
-	case v.Integration.Provider().Check == nil && check != nil && check.SecretID == secretID && check.Remarked(c.Clock.Now()):
+	case v.Integration.Provider().Check == nil && check != nil && check.SecretID == secretID && check.Remarked(now):
 		return true
 	case r.Revision != 0:
-		return check == nil || check.Revision != r.Revision || !health.Usable(r.Slot, c.Clock.Now())
+		return check == nil || check.Revision != r.Revision || !health.Usable(r.Slot, now)
 	default: // it may have been had since it was asked for
 		return check != nil && check.SecretID == secretID && check.Verdict != health.Unknown &&
-			!r.AskedAt.IsZero() && check.CheckedAt.After(r.AskedAt)
+			!r.AskedAt.IsZero() && check.CheckedAt.After(r.AskedAt) && !check.CheckedAt.After(now)
 	}
 }
 
@@ -124,12 +124,12 @@ func (c *Checker) paused(ctx context.Context, v *Visit, r CheckRequest) (bool, e
 		return false, nil
 	}
 	breaker, err := c.Store.Breaker(ctx, health.ProviderKey(v.Integration))
-	open := breaker.Open(c.Clock.Now())
-	if err != nil || open.IsZero() {
+	pause := breaker.Pause(c.Clock.Now())
+	if err != nil || pause.IsZero() {
 		return false, err
 	}
 	check := *v.View.Check // there is one: its revision was compared
-	check.GiveBack(open)
+	check.GiveBack(pause)
 	return true, stale(c.Store.SaveFinding(ctx, &check, nil, nil))
 }
 
@@ -140,7 +140,7 @@ func (c *Checker) waits(ctx context.Context, v *Visit, r CheckRequest) (bool, er
 	if p.Check == nil || health.Usable(r.Slot, now) {
 		return false, nil
 	}
-	if v.View.Check != nil && v.View.Check.AwaitedAt.After(now) && r.Revision == 0 {
+	if v.View.Check != nil && v.View.Check.Awaited(now) && r.Revision == 0 {
 		return true, c.await(ctx, v, r, v.View.Check.AwaitedAt) // that look answers this request too
 	}
 	l := lane{health.ProviderKey(v.Integration), health.AskedLane, p.ChecksPerMinute()}

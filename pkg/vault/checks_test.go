@@ -447,6 +447,58 @@ func TestF21_ChecksGoOnAfterTheClockJumped(t *testing.T) {
 	}
 }
 
+// A look that was put off by a clock that was a day ahead does not stand for those
+// that are asked for when it is right again.
+func TestF21_AReportIsLookedIntoThoughAnEarlierOneWasPutOffToTomorrow(t *testing.T) {
+	c := newClinic(t)
+	var ids []string
+	for i := range 6 {
+		ids = append(ids, c.connect(fmt.Sprint("user", i)))
+	}
+	c.rounds(2)
+	c.Clock.Pass(24 * time.Hour)
+	for i := range ids {
+		c.report(fmt.Sprint("user", i), "")
+	}
+	c.World.Check()
+	if c.Checks.Waiting() == 0 {
+		t.Fatal("nothing was put off")
+	}
+	c.Clock.Pass(-24 * time.Hour)
+	before := len(c.Providers.Asked())
+	for i := range ids {
+		c.report(fmt.Sprint("user", i), "")
+	}
+	c.rounds(2)
+	if asked := len(c.Providers.Asked()) - before; asked < len(ids) {
+		t.Errorf("%d of %d reported keys were looked at", asked, len(ids))
+	}
+}
+
+func TestF21_ATroubleThatAWrongClockSawTomorrowKeepsNoKeyFromBeingLookedAt(t *testing.T) {
+	c := newClinic(t)
+	c.Clock.Pass(24 * time.Hour)
+	c.Providers.Say(http.StatusServiceUnavailable, `{}`)
+	for i := range 10 {
+		c.connect(fmt.Sprint("user", i))
+	}
+	c.rounds(3)
+	c.Clock.Pass(-24 * time.Hour)
+	c.Providers.Say(http.StatusOK, `{}`)
+	id := c.connect("late")
+	c.rounds(5)
+	c.expect(id, "connected", "valid", "works")
+}
+
+func TestF21_ARefusalOfTomorrowMakesNoLookTooEarly(t *testing.T) {
+	now := time.Date(2036, 3, 1, 12, 0, 0, 0, time.UTC)
+	for ago, early := range map[time.Duration]bool{-24 * time.Hour: false, 0: true, time.Minute: true, 2 * time.Minute: false} {
+		if c := (&health.Check{RefusedAt: now.Add(-ago)}); c.Early(now) != early {
+			t.Errorf("refused %v ago: early is %v", ago, !early)
+		}
+	}
+}
+
 func TestManyReportsOfOneKeyAreOneLook(t *testing.T) {
 	c := newClinic(t)
 	c.connect("anna")

@@ -17,7 +17,8 @@ type Accepted struct {
 	Reason   string // "" when it is accepted
 }
 
-// Why no look is had.
+// Why no look is had. A report that comes to nothing is no mistake of who made it,
+// so all of this is told with 202, stale_secret too.
 const (
 	reasonNoCheck  = "no_check"     // the provider cannot be asked
 	reasonStale    = "stale_secret" // the key that was refused is not the stored one any more

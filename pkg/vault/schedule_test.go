@@ -12,6 +12,8 @@ import (
 	"keyvend/pkg/boot/boottest"
 	"keyvend/pkg/catalog"
 	"keyvend/pkg/health"
+	"keyvend/pkg/table"
+	"keyvend/pkg/table/tabletest"
 )
 
 // asking notes when providers are asked; they take every key.
@@ -126,5 +128,32 @@ func TestF29_AfterAnOutageProvidersAreAskedNoFasterAndNoKeyIsLeftOut(t *testing.
 				t.Errorf("alarms %v", alarms)
 			}
 		})
+	}
+}
+
+func TestF32_FailuresAtTheSameMomentAreEachCounted(t *testing.T) {
+	c := newClinic(t)
+	c.Providers.Say(http.StatusServiceUnavailable, `{}`)
+	check := func(user string) {
+		t.Helper()
+		c.report(user, "")
+		for _, r := range c.Checks.Take() {
+			r.Slot = c.Clock.Now()
+			if err := c.App.Checker().Check(t.Context(), r); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	for _, user := range []string{"anna", "bob", "carl"} {
+		c.connect(user)
+	}
+	breaker := table.Key{PK: "S#PROVIDER#" + c.tenant + "/acme", SK: "BREAKER"}
+	check("anna")
+	c.Table.Before(func(call tabletest.Call) bool {
+		return call.Method == tabletest.Write && call.Ops[0].Item.Key == breaker
+	}, func() { check("carl") })
+	check("bob")
+	if n := fmt.Sprint(c.Row(breaker)["failures"]); n != "3" {
+		t.Errorf("%s failures were counted, want 3", n)
 	}
 }

@@ -78,13 +78,13 @@ func (s *Schedule) reserve(ctx context.Context, l lane, members []*candidate, no
 	if err != nil {
 		return err
 	}
-	from, open := now, breaker.Open(now)
-	if !open.IsZero() {
-		from = open
+	from, pause := now, breaker.Pause(now)
+	if !pause.IsZero() {
+		from = pause
 	}
 	var without []*candidate
 	for _, c := range members {
-		if c.slot.Before(open) || c.slot.IsZero() {
+		if c.slot.Before(pause) || c.slot.IsZero() {
 			c.slot = time.Time{}
 			without = append(without, c)
 		}

@@ -19,9 +19,9 @@ type VerifyStore interface {
 	// Tallies are the verifications of one user for one integration, and all of
 	// the tenant's.
 	Tallies(ctx context.Context, in *integration.Integration, user string) (byUser, byTenant health.Tally, err error)
-	// SaveTallies writes the user's and then the tenant's. They are no transaction,
-	// which many saves at once would make fail: one that is counted and not made
-	// does no harm.
+	// SaveTallies writes the tenant's and then the user's. They are no transaction,
+	// which many saves at once would make fail. The tenant's is the one that others
+	// write too: a save that loses it has counted nothing of its user.
 	SaveTallies(ctx context.Context, in *integration.Integration, user string, byUser, byTenant *health.Tally) error
 	// SaveRemark stores a fact that changes no other row; the feed makes an event
 	// of it.
