@@ -34,13 +34,16 @@ func browsers() []guarantee {
 // the rest of the suite holds without them.
 func TestTheOfficialClientsInProcess(t *testing.T) {
 	t.Parallel()
-	hold(t, inProcess(t, nil), slices.Concat(nodeClient(), browsers()))
+	hold(t, inProcess(t, nil), slices.Concat(nodeClient(), browsers(), frames()))
 }
 
 // strangers' pages are those of this machine too, which infra/local lets frame what
-// they like.
+// they like, and use tokens.
 func frames() []guarantee {
-	return []guarantee{{"F49_pages_are_framed_by_those_that_are_listed_alone", framed}}
+	return []guarantee{
+		{"F49_pages_are_framed_by_those_that_are_listed_alone", framed},
+		{"F49_the_official_React_widget_gets_nothing_in_a_page_that_is_not_listed", unlisted},
+	}
 }
 
 // product is the server of a product whose pages show the widget.
@@ -438,4 +441,21 @@ func framed(t *testing.T, k *target) {
 			t.Errorf("%s was shown", path)
 		}
 	}
+}
+
+// unlisted has good tokens in a page whose origin was taken off the list.
+func unlisted(t *testing.T, k *target) {
+	page := browsertest.Open(t)
+	shop := k.newShop(t)
+	p := newProduct(t, shop, reactBundle(t))
+	shop.register("linear")
+	shop.do("PUT", "/keyvend/settings", m{"allowed_origins": []string{"http://127.0.0.1:1", "https://app.example.com"}}).is(200)
+	show(t, page, p.URL, "Incorrect permissions")
+	if strings.Contains(page.Text(), "Linear") {
+		t.Errorf("the page shows %s", page.Text())
+	}
+	if got, _ := asked(t, page, k, mine, "pipes"); slices.Contains(got, "GET 200") {
+		t.Errorf("%v", got)
+	}
+	onlyHere(t, page, p, k)
 }

@@ -2,11 +2,14 @@ package api_test
 
 import (
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"keyvend/pkg/boot/boottest"
 	"keyvend/pkg/operator"
+	"keyvend/pkg/table/tabletest"
 )
 
 func offboarded(t *testing.T) (w *boottest.World, token string) {
@@ -88,6 +91,85 @@ func TestAnOffboardedOrganizationIsGoneAtOnceAndItsRowsAfterTheSweep(t *testing.
 	}
 	if jobs, err := w.Store.Removals(t.Context()); err != nil || len(jobs) != 0 {
 		t.Errorf("%d jobs are left, %v", len(jobs), err)
+	}
+}
+
+func TestOffboardingEndsTheWidgetTokensOfWhoLeavesAndOfNobodyElse(t *testing.T) {
+	for path, ends := range map[string][]string{
+		"/keyvend/users/anna":            {"anna", "anna org_1", "anna org_2"},
+		"/keyvend/organizations/org_1":   {"anna org_1", "bob org_1"},
+		"/keyvend/users/nobody":          nil,
+		"/keyvend/organizations/nothing": nil,
+	} {
+		t.Run(path, func(t *testing.T) {
+			a := newWidgeted(t, boottest.Config{})
+			session := a.Session(a.Key(a.tenant, "manage"))
+			tokens := map[string]string{}
+			for _, whose := range []string{"anna", "anna org_1", "anna org_2", "bob", "bob org_1", "bob org_2"} {
+				user, organization, _ := strings.Cut(whose, " ")
+				tokens[whose] = a.WidgetToken(session, user, organization)
+			}
+			for range 2 { // idempotent
+				a.Must(202, a.token, "DELETE", path, "")
+			}
+			for whose, token := range tokens {
+				want := 200
+				if slices.Contains(ends, whose) {
+					want = 403
+				}
+				if got := a.browse(token, "GET", mine, ""); got.Status != want {
+					t.Errorf("%s: %d %s", whose, got.Status, got.Body)
+				}
+				// Another one holds from the same moment on.
+				user, organization, _ := strings.Cut(whose, " ")
+				if got := a.browse(a.WidgetToken(session, user, organization), "GET", mine, ""); got.Status != 200 {
+					t.Errorf("%s, again: %d %s", whose, got.Status, got.Body)
+				}
+			}
+			a.Must(200, session, "GET", "/data-integrations", "")
+		})
+	}
+}
+
+func TestThatAUserLeftIsRememberedForAsLongAsHisTokensCouldLive(t *testing.T) {
+	a := newWidgeted(t, boottest.Config{})
+	a.Must(202, a.token, "DELETE", "/keyvend/users/anna", "")
+	for _, c := range []struct {
+		tells string
+		lasts bool
+	}{{"it outlives every token", true}, {"and ends", false}} {
+		if got := a.Item(boottest.DepartureRow(a.tenant, "anna")).ExpiresAt.After(a.Clock.Now().Add(time.Hour)); got != c.lasts {
+			t.Errorf("%s: %v", c.tells, got)
+		}
+		a.Clock.Pass(2 * time.Hour)
+	}
+}
+
+// F27: what is written, and what is answered.
+func TestF27_OffboardingAUserIsWholeOrNotAndCanBeAskedForAgain(t *testing.T) {
+	for name, fault := range map[string]func(*tabletest.Faulty){
+		"not stored":           func(f *tabletest.Faulty) { f.Fail(tabletest.Next(tabletest.Write)) },
+		"stored, not answered": func(f *tabletest.Faulty) { f.FailStored(tabletest.Next(tabletest.Write)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newWidgeted(t, boottest.Config{})
+			fault(a.Table)
+			a.Must(503, a.token, "DELETE", "/keyvend/users/anna", "")
+			stored := name != "not stored"
+			if a.Has(boottest.DepartureRow(a.tenant, "anna")) != stored {
+				t.Errorf("the departure is stored: %v", !stored)
+			}
+			if jobs, err := a.Store.Removals(t.Context()); err != nil || len(jobs) > 0 != stored {
+				t.Errorf("%d jobs, %v", len(jobs), err)
+			}
+			if got := a.browse(a.anna, "GET", mine, ""); got.Status == 200 == stored {
+				t.Errorf("%d %s", got.Status, got.Body)
+			}
+			a.Must(202, a.token, "DELETE", "/keyvend/users/anna", "")
+			if got := a.browse(a.anna, "GET", mine, ""); got.Status != 403 {
+				t.Errorf("%d %s", got.Status, got.Body)
+			}
+		})
 	}
 }
 

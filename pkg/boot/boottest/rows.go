@@ -41,6 +41,11 @@ func AccountRow(tenant, user, slug, organization string) table.Key {
 	return table.Key{PK: "U#" + tenant + "#" + user, SK: "ACCOUNT#" + slug + "#" + organization}
 }
 
+// DepartureRow is where it lies that a user was offboarded.
+func DepartureRow(tenant, user string) table.Key {
+	return table.Key{PK: "D#" + tenant + "#" + user, SK: "USER"}
+}
+
 // OrganizationRow is where an organization lies.
 func OrganizationRow(tenant, organization string) table.Key {
 	return table.Key{PK: "O#" + tenant + "#" + organization, SK: "ORG"}
