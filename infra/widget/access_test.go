@@ -112,6 +112,32 @@ func TestEverythingCanBeDoneWithTheKeyboard(t *testing.T) {
 	calm(t, p)
 }
 
+func TestTheFocusStaysInTheWidgetWhenItIsLoadedAnew(t *testing.T) {
+	k := furnished(t)
+	k.answer(listPath, http.StatusServiceUnavailable, `{"message":"The service is busy."}`)
+	p := browsertest.Open(t)
+	p.Visit(k.element(""))
+	p.Find("button", "Try again")
+	p.Press("Tab")
+	if focused := p.Focused(); focused.Name != "Try again" {
+		t.Fatalf("the focus is on %q", focused.Name)
+	}
+	k.answer(listPath, 0, "")
+	p.Press("Enter")
+	p.Says("Datadog")
+	if focused := p.Focused(); focused.Name != "Connections" {
+		t.Errorf("the focus is on %v", focused)
+	}
+	p.Press("Tab")
+	if focused := p.Focused(); focused.Name != "Replace key: OpenAI" {
+		t.Errorf("and then on %q", focused.Name)
+	}
+	p.Do(`await document.querySelector("keyvend-pipes").reload()`)
+	if focused := p.Focused(); focused.Name != "Replace key: OpenAI" {
+		t.Errorf("after a reload it is on %q", focused.Name)
+	}
+}
+
 // findings are what axe-core has to say about the page as it is.
 func findings(p *browsertest.Page, axe string) string {
 	p.Do("if (!window.axe) (0, eval)(" + quoted(axe) + ")")

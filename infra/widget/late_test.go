@@ -78,6 +78,26 @@ func TestWhatIsOpenAndEnteredSurvivesThatTheListIsMadeAnew(t *testing.T) {
 	}
 }
 
+func TestWhatIsSaidOfAKeyIsWhatTheNewestListSays(t *testing.T) {
+	k := newKeyvend(t)
+	mine := account("data_installation_1", "Yz89")
+	k.offer("openai", mine)
+	p := browsertest.Open(t)
+	p.Visit(k.element(""))
+	p.Click("button", "Replace key: OpenAI")
+	p.Paste(openAIKey)
+	k.mu.Lock()
+	mine["health"] = health("valid", "works", "The key works.")
+	k.mu.Unlock()
+	release := k.hold(listPath)
+	p.Press("Enter")
+	p.Wait("the list after the save", func() bool { return k.waiting(listPath) == 1 })
+	p.Do(`document.querySelector("keyvend-pipes").reload(); void 0`) // which makes that one late
+	p.Wait("another list", func() bool { return k.waiting(listPath) == 2 })
+	release()
+	p.Says("OpenAI: the key is saved, and it works.")
+}
+
 func TestTwoQuickClicksStoreAndDisconnectOnce(t *testing.T) {
 	k := newKeyvend(t)
 	k.offer("openai", nil)

@@ -42,6 +42,8 @@ export class KeyvendPipes extends HTMLElement {
   #offers;
 
   #loads = 0; // that were begun: the newest alone is shown
+  /** @type {Promise<void>} */
+  #newest = Promise.resolve();
   /** @type {Map<string, import("./api.js").Read[]>} */
   #unfolded = new Map(); // the reads that are shown, by account id
   /** @type {KeyForm | undefined} */
@@ -57,7 +59,7 @@ export class KeyvendPipes extends HTMLElement {
 
   #view = el("div");
   #news = el("p", { role: "status", class: "news" });
-  #title = el("h2", { id: "title" });
+  #title = el("h2", { id: "title", tabindex: -1 });
   #frame = el("section", { class: "widget", "aria-labelledby": "title", part: "widget" }, this.#title, this.#news, this.#view);
 
   constructor() {
@@ -198,18 +200,27 @@ export class KeyvendPipes extends HTMLElement {
     this.#view.replaceChildren(content);
   }
 
-  async #load() {
+  /** load shows the list as it is by now; one that is on its way is shown no more. */
+  #load() {
     const server = this.#server;
-    if (!server) return;
-    const load = ++this.#loads;
+    this.#newest = server ? this.#fetch(server, ++this.#loads) : Promise.resolve();
+    return this.#newest;
+  }
+
+  /**
+   * @param {Server} server
+   * @param {number} load
+   * @returns {Promise<void>} that this list is shown, or a newer one
+   */
+  async #fetch(server, load) {
     const late = () => load !== this.#loads || server !== this.#server;
     try {
       const offers = await server.offers();
-      if (late()) return;
+      if (late()) return this.#newest;
       this.#offers = offers;
       this.#list();
     } catch (failure) {
-      if (late()) return;
+      if (late()) return this.#newest;
       this.#offers = undefined;
       this.#fail(failure);
     }
@@ -229,7 +240,10 @@ export class KeyvendPipes extends HTMLElement {
   /** @param {unknown} failure */
   #fail(failure) {
     const expired = failure instanceof Failure && failure.expired;
-    const retry = el("button", { type: "button", "data-key": "retry", part: "button", click: () => this.#start() }, this.#words.say("retry"));
+    const retry = el("button", { type: "button", "data-key": "retry", part: "button", click: () => {
+      this.#start();
+      this.#title.focus(); // the button is gone
+    } }, this.#words.say("retry"));
     this.#show(el("div", { role: "alert", class: "about" },
       el("p", { class: "bad" }, expired ? this.#words.say("expired") : `${this.#words.say("failed")} ${this.#why(failure)}`),
       el("div", { class: "actions" }, retry)));
