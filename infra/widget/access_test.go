@@ -410,3 +410,23 @@ func TestThereIsATextForAllThatIsSaid(t *testing.T) {
 		t.Errorf("%d texts, %d of them are said", len(texts), len(said))
 	}
 }
+
+func TestHeadingsFitIntoThePage(t *testing.T) {
+	k := furnished(t)
+	p := browsertest.Open(t)
+	p.Visit(k.element(`heading-level="3"`))
+	p.Says("Datadog")
+	p.Click("button", "Connect: Datadog")
+	const levels = `[...e.shadowRoot.querySelectorAll("h2, h3")].map((h) => h.ariaLevel).join("")`
+	if got := pipes[string](p, levels); got != "34443" {
+		t.Errorf("the headings are of the levels %s", got)
+	}
+	p.Press("Escape")
+	p.Gone("dialog", "Connect Datadog")
+	for attribute, want := range map[string]string{"1": "1222", "": "2333", "x": "2333", "9": "5666"} {
+		p.Do(`document.querySelector("keyvend-pipes").setAttribute("heading-level", ` + quoted(attribute) + `)`)
+		if got := pipes[string](p, levels); got != want {
+			t.Errorf("%q: the headings are of the levels %s", attribute, got)
+		}
+	}
+}

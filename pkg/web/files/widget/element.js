@@ -7,7 +7,8 @@
 //   document.querySelector("keyvend-pipes").authToken = async () => …;
 //
 // Attributes: token, base-url (keyvend's address, by default where this file came
-// from), theme (light, dark), locale (of dates; the user's by default), texts (JSON).
+// from), theme (light, dark), locale (of dates; the user's by default), texts (JSON),
+// heading-level (of its title, 2 by default).
 // Properties: authToken, texts and logos (addresses of pictures, by slug).
 // Events: keyvend-connected, keyvend-disconnected ({slug, account_id}),
 // keyvend-expired. No key is ever in one, nor in an address, a storage or the
@@ -29,7 +30,7 @@ import { Words } from "./words.js";
  */
 
 export class KeyvendPipes extends HTMLElement {
-  static observedAttributes = ["token", "base-url", "texts", "locale"];
+  static observedAttributes = ["token", "base-url", "texts", "locale", "heading-level"];
 
   #connected = false; // to a page
   /** @type {Source | undefined} */
@@ -143,7 +144,7 @@ export class KeyvendPipes extends HTMLElement {
   attributeChangedCallback(name, before, after) {
     if (!this.#connected || before === after) return;
     if (name === "texts") this.texts = parsedTexts(after);
-    else if (name === "locale") this.#say();
+    else if (name === "locale" || name === "heading-level") this.#say();
     else if (name === "token") this.#renew();
     else this.#start();
   }
@@ -188,6 +189,7 @@ export class KeyvendPipes extends HTMLElement {
     this.#frame.lang = this.#words.say("lang");
     this.#title.textContent = this.#words.say("title");
     this.#title.hidden = this.#title.textContent === "";
+    this.#rank(this.#frame);
     if (this.#offers) this.#list();
   }
 
@@ -234,7 +236,18 @@ export class KeyvendPipes extends HTMLElement {
       reads: (account) => this.#ask((server) => server.reads(account.id)),
       unfolded: this.#unfolded,
     }, this.#logos));
+    this.#rank(this.#view);
     this.#focus(focused);
+  }
+
+  /**
+   * rank gives headings the level that the page has for them.
+   *
+   * @param {Element} within
+   */
+  #rank(within) {
+    const level = Math.min(Math.max(Number(this.getAttribute("heading-level")) || 2, 1), 5);
+    for (const heading of within.querySelectorAll("h2, h3")) heading.ariaLevel = String(heading.matches("h2") ? level : level + 1);
   }
 
   /** @param {unknown} failure */
@@ -385,7 +398,9 @@ export class KeyvendPipes extends HTMLElement {
   #open(title, role, offer, first, ...content) {
     this.#news.textContent = "";
     const from = this.#focusedKey();
-    return open(/** @type {ShadowRoot} */ (this.shadowRoot), title, role, () => this.#focus(from, `rotate ${offer.slug}`, `connect ${offer.slug}`, "retry"), first, ...content);
+    const dialog = open(/** @type {ShadowRoot} */ (this.shadowRoot), title, role, () => this.#focus(from, `rotate ${offer.slug}`, `connect ${offer.slug}`, "retry"), first, ...content);
+    this.#rank(dialog);
+    return dialog;
   }
 
   #focusedKey() {
