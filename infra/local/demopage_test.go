@@ -13,7 +13,7 @@ import (
 )
 
 // demoLink is what the banner says of the demo page.
-var demoLink = regexp.MustCompile(`(?m)^  widget, to click through +(http://127\.0\.0\.1:\d+/_demo/)$`)
+var demoLink = regexp.MustCompile(`(?m)^  demo page with the widget +(http://127\.0\.0\.1:\d+/_demo/)$`)
 
 func TestTheDemoPageHasATenantOfItsOwnFromWhenItIsFirstOpened(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")

@@ -77,7 +77,7 @@ func banner(out io.Writer, base, dir string, addr net.Addr, d demo, warnings []s
   the same without "vend"       %[5]s
   both, for a shell             set -a; . %[3]s; set +a
   dashboard, signed in          %[1]s/dashboard#key=%[5]s
-  widget, to click through      %[1]s/_demo/
+  demo page with the widget     %[1]s/_demo/
   fake providers, to try checks %[1]s/_fake/providers
 
 Try:

@@ -112,6 +112,32 @@ func TestEverythingCanBeDoneWithTheKeyboard(t *testing.T) {
 	calm(t, p)
 }
 
+func TestTheFocusStaysInTheWidgetWhenItIsLoadedAnew(t *testing.T) {
+	k := furnished(t)
+	k.answer(listPath, http.StatusServiceUnavailable, `{"message":"The service is busy."}`)
+	p := browsertest.Open(t)
+	p.Visit(k.element(""))
+	p.Find("button", "Try again")
+	p.Press("Tab")
+	if focused := p.Focused(); focused.Name != "Try again" {
+		t.Fatalf("the focus is on %q", focused.Name)
+	}
+	k.answer(listPath, 0, "")
+	p.Press("Enter")
+	p.Says("Datadog")
+	if focused := p.Focused(); focused.Name != "Connections" {
+		t.Errorf("the focus is on %v", focused)
+	}
+	p.Press("Tab")
+	if focused := p.Focused(); focused.Name != "Replace key: OpenAI" {
+		t.Errorf("and then on %q", focused.Name)
+	}
+	p.Do(`await document.querySelector("keyvend-pipes").reload()`)
+	if focused := p.Focused(); focused.Name != "Replace key: OpenAI" {
+		t.Errorf("after a reload it is on %q", focused.Name)
+	}
+}
+
 // findings are what axe-core has to say about the page as it is.
 func findings(p *browsertest.Page, axe string) string {
 	p.Do("if (!window.axe) (0, eval)(" + quoted(axe) + ")")
@@ -382,5 +408,25 @@ func TestThereIsATextForAllThatIsSaid(t *testing.T) {
 	}
 	if len(texts) < 80 || len(said) < 60 {
 		t.Errorf("%d texts, %d of them are said", len(texts), len(said))
+	}
+}
+
+func TestHeadingsFitIntoThePage(t *testing.T) {
+	k := furnished(t)
+	p := browsertest.Open(t)
+	p.Visit(k.element(`heading-level="3"`))
+	p.Says("Datadog")
+	p.Click("button", "Connect: Datadog")
+	const levels = `[...e.shadowRoot.querySelectorAll("h2, h3")].map((h) => h.ariaLevel).join("")`
+	if got := pipes[string](p, levels); got != "34443" {
+		t.Errorf("the headings are of the levels %s", got)
+	}
+	p.Press("Escape")
+	p.Gone("dialog", "Connect Datadog")
+	for attribute, want := range map[string]string{"1": "1222", "": "2333", "x": "2333", "9": "5666"} {
+		p.Do(`document.querySelector("keyvend-pipes").setAttribute("heading-level", ` + quoted(attribute) + `)`)
+		if got := pipes[string](p, levels); got != want {
+			t.Errorf("%q: the headings are of the levels %s", attribute, got)
+		}
 	}
 }

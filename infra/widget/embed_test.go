@@ -1,11 +1,13 @@
 package widget_test
 
 import (
+	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"keyvend/infra/browsertest"
+	"keyvend/infra/testbed"
 )
 
 const embedPath = "/embed/tenant_01KJMMA2G0E8CREG05T91RTXB4"
@@ -123,4 +125,31 @@ func TestATokenBehindTheAddressIsTakenAwayFromThereAtOnce(t *testing.T) {
 		}
 	}
 	calm(t, p)
+}
+
+func TestAxeFindsNothingOnThePageForFrames(t *testing.T) {
+	axe, err := os.ReadFile(testbed.Tool(t, "web/node_modules/axe-core/axe.min.js"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := furnished(t)
+	for _, theme := range []string{"light", "dark"} {
+		p := browsertest.Open(t)
+		p.Prefer(theme, true)
+		p.Visit(k.url + embedPath + "#token=" + k.token(time.Hour))
+		p.Says("Datadog")
+		if found := findings(p, string(axe)); found != "" {
+			t.Errorf("%s, list: %s", theme, found)
+		}
+		p.Click("button", "Connect: Datadog")
+		p.Find("dialog", "Connect Datadog")
+		if found := findings(p, string(axe)); found != "" {
+			t.Errorf("%s, form: %s", theme, found)
+		}
+		p.Press("Escape")
+		p.Resize(320, 500)
+		if wide := browsertest.Eval[string](p, overflow); wide != "" {
+			t.Errorf("%s: %s", theme, wide)
+		}
+	}
 }

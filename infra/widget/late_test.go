@@ -78,6 +78,31 @@ func TestWhatIsOpenAndEnteredSurvivesThatTheListIsMadeAnew(t *testing.T) {
 	}
 }
 
+func TestWhatIsSaidOfAKeyIsWhatTheNewestListSays(t *testing.T) {
+	k := newKeyvend(t)
+	mine := account("data_installation_1", "Yz89")
+	k.offer("openai", mine)
+	p := browsertest.Open(t)
+	p.Visit(k.element(""))
+	p.Click("button", "Replace key: OpenAI")
+	p.Paste(openAIKey)
+	k.mu.Lock()
+	mine["health"] = health("valid", "works", "The key works.")
+	k.mu.Unlock()
+	first := k.hold(listPath)
+	p.Press("Enter")
+	p.Wait("the list after the save", func() bool { return k.waiting(listPath) == 1 })
+	second := k.hold(listPath)
+	p.Do(`document.querySelector("keyvend-pipes").reload(); void 0`) // which makes that one late
+	p.Wait("another list", func() bool { return k.waiting(listPath) == 2 })
+	first()
+	p.Wait("the late one to have come", func() bool {
+		return browsertest.Eval[int](p, `performance.getEntriesByType("resource").filter(({ name }) => name.endsWith("/_widgets/keyvend/providers")).length`) == 2
+	})
+	second()
+	p.Says("OpenAI: the key is saved, and it works.")
+}
+
 func TestTwoQuickClicksStoreAndDisconnectOnce(t *testing.T) {
 	k := newKeyvend(t)
 	k.offer("openai", nil)

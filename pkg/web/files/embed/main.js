@@ -56,7 +56,10 @@ if (site) {
 } else {
   pipes.authToken = asked.get("token") ?? "";
 }
-document.body.append(pipes);
+pipes.setAttribute("heading-level", "1");
+const main = document.createElement("main");
+main.append(pipes);
+document.body.append(main);
 
 /** @returns {Promise<string>} */
 function needed() {

@@ -7,7 +7,8 @@
 //   document.querySelector("keyvend-pipes").authToken = async () => …;
 //
 // Attributes: token, base-url (keyvend's address, by default where this file came
-// from), theme (light, dark), locale (of dates; the user's by default), texts (JSON).
+// from), theme (light, dark), locale (of dates; the user's by default), texts (JSON),
+// heading-level (of its title, 2 by default).
 // Properties: authToken, texts and logos (addresses of pictures, by slug).
 // Events: keyvend-connected, keyvend-disconnected ({slug, account_id}),
 // keyvend-expired. No key is ever in one, nor in an address, a storage or the
@@ -29,7 +30,7 @@ import { Words } from "./words.js";
  */
 
 export class KeyvendPipes extends HTMLElement {
-  static observedAttributes = ["token", "base-url", "texts", "locale"];
+  static observedAttributes = ["token", "base-url", "texts", "locale", "heading-level"];
 
   #connected = false; // to a page
   /** @type {Source | undefined} */
@@ -42,6 +43,8 @@ export class KeyvendPipes extends HTMLElement {
   #offers;
 
   #loads = 0; // that were begun: the newest alone is shown
+  /** @type {Promise<void>} */
+  #newest = Promise.resolve();
   /** @type {Map<string, import("./api.js").Read[]>} */
   #unfolded = new Map(); // the reads that are shown, by account id
   /** @type {KeyForm | undefined} */
@@ -57,7 +60,7 @@ export class KeyvendPipes extends HTMLElement {
 
   #view = el("div");
   #news = el("p", { role: "status", class: "news" });
-  #title = el("h2", { id: "title" });
+  #title = el("h2", { id: "title", tabindex: -1 });
   #frame = el("section", { class: "widget", "aria-labelledby": "title", part: "widget" }, this.#title, this.#news, this.#view);
 
   constructor() {
@@ -141,7 +144,7 @@ export class KeyvendPipes extends HTMLElement {
   attributeChangedCallback(name, before, after) {
     if (!this.#connected || before === after) return;
     if (name === "texts") this.texts = parsedTexts(after);
-    else if (name === "locale") this.#say();
+    else if (name === "locale" || name === "heading-level") this.#say();
     else if (name === "token") this.#renew();
     else this.#start();
   }
@@ -186,6 +189,7 @@ export class KeyvendPipes extends HTMLElement {
     this.#frame.lang = this.#words.say("lang");
     this.#title.textContent = this.#words.say("title");
     this.#title.hidden = this.#title.textContent === "";
+    this.#rank(this.#frame);
     if (this.#offers) this.#list();
   }
 
@@ -198,18 +202,27 @@ export class KeyvendPipes extends HTMLElement {
     this.#view.replaceChildren(content);
   }
 
-  async #load() {
+  /** load shows the list as it is by now; one that is on its way is shown no more. */
+  #load() {
     const server = this.#server;
-    if (!server) return;
-    const load = ++this.#loads;
+    this.#newest = server ? this.#fetch(server, ++this.#loads) : Promise.resolve();
+    return this.#newest;
+  }
+
+  /**
+   * @param {Server} server
+   * @param {number} load
+   * @returns {Promise<void>} that this list is shown, or a newer one
+   */
+  async #fetch(server, load) {
     const late = () => load !== this.#loads || server !== this.#server;
     try {
       const offers = await server.offers();
-      if (late()) return;
+      if (late()) return this.#newest;
       this.#offers = offers;
       this.#list();
     } catch (failure) {
-      if (late()) return;
+      if (late()) return this.#newest;
       this.#offers = undefined;
       this.#fail(failure);
     }
@@ -223,13 +236,27 @@ export class KeyvendPipes extends HTMLElement {
       reads: (account) => this.#ask((server) => server.reads(account.id)),
       unfolded: this.#unfolded,
     }, this.#logos));
+    this.#rank(this.#view);
     this.#focus(focused);
+  }
+
+  /**
+   * rank gives headings the level that the page has for them.
+   *
+   * @param {Element} within
+   */
+  #rank(within) {
+    const level = Math.min(Math.max(Number(this.getAttribute("heading-level")) || 2, 1), 5);
+    for (const heading of within.querySelectorAll("h2, h3")) heading.ariaLevel = String(heading.matches("h2") ? level : level + 1);
   }
 
   /** @param {unknown} failure */
   #fail(failure) {
     const expired = failure instanceof Failure && failure.expired;
-    const retry = el("button", { type: "button", "data-key": "retry", part: "button", click: () => this.#start() }, this.#words.say("retry"));
+    const retry = el("button", { type: "button", "data-key": "retry", part: "button", click: () => {
+      this.#start();
+      this.#title.focus(); // the button is gone
+    } }, this.#words.say("retry"));
     this.#show(el("div", { role: "alert", class: "about" },
       el("p", { class: "bad" }, expired ? this.#words.say("expired") : `${this.#words.say("failed")} ${this.#why(failure)}`),
       el("div", { class: "actions" }, retry)));
@@ -371,7 +398,9 @@ export class KeyvendPipes extends HTMLElement {
   #open(title, role, offer, first, ...content) {
     this.#news.textContent = "";
     const from = this.#focusedKey();
-    return open(/** @type {ShadowRoot} */ (this.shadowRoot), title, role, () => this.#focus(from, `rotate ${offer.slug}`, `connect ${offer.slug}`, "retry"), first, ...content);
+    const dialog = open(/** @type {ShadowRoot} */ (this.shadowRoot), title, role, () => this.#focus(from, `rotate ${offer.slug}`, `connect ${offer.slug}`, "retry"), first, ...content);
+    this.#rank(dialog);
+    return dialog;
   }
 
   #focusedKey() {
