@@ -13,27 +13,30 @@ import (
 const tabbable = `[...(document.querySelector("dialog:modal") ?? document).querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex='0']")]
 	.filter((e) => e.checkVisibility({ visibilityProperty: true }) && !e.disabled && !(e.type === "radio" && !e.checked))`
 
-// reached notes that the focus came to a control, and whether it is seen there.
-const reached = `(() => {
-	const e = document.activeElement;
-	if (!e || e === document.body) return "";
-	window.reached.add(e);
-	const style = getComputedStyle(e), box = e.getBoundingClientRect();
-	const shown = style.outlineStyle === "solid" && style.outlineWidth === "3px" && box.bottom > 0 && box.top < innerHeight;
-	return shown ? "" : "the focus on " + (e.id || e.textContent || e.tagName) + " is not to be seen";
+// tabbing notes what the focus comes to from now on, and where it is not seen. It
+// says how often Tab has to be pressed to go round, by way of the document.
+const tabbing = `(() => {
+	document.activeElement.blur();
+	window.reached = new Set();
+	window.unseen = [];
+	window.tabbing?.abort();
+	window.tabbing = new AbortController();
+	addEventListener("focusin", ({ target }) => {
+		window.reached.add(target);
+		const { outlineStyle, outlineWidth } = getComputedStyle(target);
+		if (outlineStyle !== "solid" || outlineWidth !== "3px") window.unseen.push(target.outerHTML);
+	}, { signal: window.tabbing.signal });
+	const places = 7; // in a time
+	return 3 + ` + tabbable + `.reduce((sum, e) => sum + (e.type === "datetime-local" ? places : 1), 0);
 })()`
 
-// unreached presses Tab through a page, and names what that does not come to.
+// unreached presses Tab through a page, and names what that does not come to, or
+// where nobody sees it.
 func unreached(p *browsertest.Page) string {
-	// A time has seven places that Tab comes to.
-	n := browsertest.Eval[int](p, `(window.reached = new Set(), document.activeElement.blur(), `+tabbable+`.length + 6 * document.querySelectorAll("[type=datetime-local]").length)`)
-	for range n + 3 { // round, by way of the document
+	for range browsertest.Eval[int](p, tabbing) {
 		p.Press("Tab")
-		if hidden := browsertest.Eval[string](p, reached); hidden != "" {
-			return hidden
-		}
 	}
-	return browsertest.Eval[string](p, tabbable+`.filter((e) => !window.reached.has(e)).map((e) => e.outerHTML).join(", ")`)
+	return browsertest.Eval[string](p, `[...`+tabbable+`.filter((e) => !window.reached.has(e)).map((e) => "not reached: " + e.outerHTML), ...window.unseen.map((e) => "not seen: " + e)].join(", ")`)
 }
 
 // named is what the focus is on: the control's label or text.

@@ -56,6 +56,14 @@ func TestConnectingAProviderOfTheCatalog(t *testing.T) {
 	s.at(p, "connect")
 	p.Fill("searchbox", "Search (optional)", "anthropic")
 	p.Says("connected already")
+
+	// Who does not enable it does so later.
+	s.at(p, "connect/linear")
+	p.Click("checkbox", "Switch it on at once")
+	p.Click("button", "Connect")
+	p.Says("Linear is connected. Switch it on when users may bring their keys.")
+	p.Click("switch", "Vend keys of Linear")
+	p.Says("Linear is on: keys are vended, and users see it in the widget.")
 }
 
 func TestDefiningAProviderOfOnesOwn(t *testing.T) {

@@ -127,3 +127,31 @@ func TestWhatIsNotThereIsSaidInTheServersSentenceWithItsRequest(t *testing.T) {
 		}
 	}
 }
+
+func TestWhereThereIsNothingThePageSaysWhatToDoNext(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	p := s.signedIn()
+	says := func(place, nothing, next string) {
+		t.Helper()
+		s.at(p, place)
+		p.Says(nothing)
+		p.Says(next)
+	}
+	says("", "No provider is connected yet.", "Connect a provider")
+	says("accounts", "No account is connected yet.", "See the integrations")
+	says("accounts?user_id=nobody", "No account is like that.", "show all accounts")
+	says("organizations", "keyvend knows no list of organizations", "Show its switches")
+	says("organizations/org_1", "no provider is connected yet", "Connect one")
+	says("events", "Nothing has happened within the last 30 days.", "it shows here")
+	says("events?organization_id=org_1", "No event of the last 30 days is like that.", "Show all events")
+	says("settings", "No page may show the widget yet.", "Write down where your product runs.")
+	s.connect("openai")
+	says("integrations/openai", "No account is connected yet.", "PUT /data-integrations/ openai /api-key")
+	p.Says("No key was asked for in this time.")
+	p.Says("No key stopped working in this time")
+	id := s.store("openai", "user_1", "sk-canary-of-user-1")
+	says("accounts/"+id, "Nobody has looked at this key yet.", "Check now asks its provider.")
+	p.Says("Nobody has read this key lately.")
+	p.Says("Keys of this provider need no settings.")
+}

@@ -140,14 +140,19 @@ func (f furnished) tour() []stop {
 func (f furnished) take(p *browsertest.Page, look func(name string)) {
 	p.Visit(f.url + page + "#key=" + f.desk)
 	p.Find("heading", "Integrations")
+	before := ""
 	for _, s := range f.tour() {
-		if s.name == "signing in" {
+		switch s.place {
+		case "":
 			p.Click("button", "Sign out")
-		} else {
-			p.Visit(f.url + page + "#/") // what was open closes
+		case before: // what is open has to close
+			f.at(p, "")
 			p.Find("heading", "Integrations")
-			p.Visit(f.url + page + "#/" + s.place)
+			fallthrough
+		default:
+			f.at(p, s.place)
 		}
+		before = s.place
 		p.Find("heading", s.ready)
 		if s.open != nil {
 			s.open(p)

@@ -275,7 +275,7 @@ func (k *keyvend) file(w http.ResponseWriter, r *http.Request) {
 	case strings.HasPrefix(r.URL.Path, "/embed/"):
 		name = "embed/index.html"
 		k.mu.Lock()
-		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors "+k.frames)
+		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'self'; require-trusted-types-for 'script'; trusted-types 'none'; frame-ancestors "+k.frames)
 		k.mu.Unlock()
 		h.Set("Referrer-Policy", "no-referrer")
 	case strings.HasPrefix(r.URL.Path, assets+"/"):
