@@ -117,15 +117,22 @@ func (p pages) dashboard(_ *Server, h http.Header, _ *request) (*web.File, error
 }
 
 // embed is the widget as a page, which those pages may frame whose origins its
-// tenant lists. One that lists none looks like one that there is not.
+// tenant lists. One that lists none looks like one that there is not; to ask for
+// either is to guess, and its read is bounded as those of other guesses are.
 func (p pages) embed(s *Server, h http.Header, r *request) (*web.File, error) {
 	id := r.values["tenant"]
 	if _, ok := ident.Parse(ident.TenantPrefix, id); !ok {
 		return nil, nil
 	}
+	if err := s.listen(r, false); err != nil {
+		return nil, err
+	}
 	origins, err := s.gate.Origins(r.Context(), id)
 	if err != nil {
 		return nil, err
+	}
+	if len(origins) == 0 {
+		s.sources.drain(r.RemoteAddr)
 	}
 	confine(h, origins)
 	return p.site.File("embed/index.html"), nil

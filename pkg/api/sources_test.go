@@ -15,6 +15,7 @@ import (
 	"keyvend/pkg/ident"
 	"keyvend/pkg/operator"
 	"keyvend/pkg/serve"
+	"keyvend/pkg/table/tabletest"
 )
 
 // burst is how many refusals an address may bring about at once.
@@ -214,5 +215,35 @@ func TestF43_RefusalsByWaitingAreCountedLikeOthers(t *testing.T) {
 	a.from(t, attacker, nobody)
 	if text := a.Log.String(); !strings.Contains(text, fmt.Sprintf(`"count":%d`, burst+31)) || strings.Contains(text, attacker) {
 		t.Errorf("%s", text)
+	}
+}
+
+func TestF43_WhoGuessesTenantsByTheirPagesHasToWaitAndNobodyElse(t *testing.T) {
+	a := newAcme(t, boottest.Config{})
+	a.allow(page)
+	show := func(remote, tenant string) boottest.Answer {
+		r, err := http.NewRequestWithContext(t.Context(), "GET", "http://keyvend.test/embed/"+tenant, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.RemoteAddr = remote
+		return a.Send(r)
+	}
+	for range 2 * burst { // many people of one office
+		if got := show(attacker, a.tenant); got.Status != http.StatusOK {
+			t.Fatalf("%d %s", got.Status, got.Body)
+		}
+	}
+	for range burst {
+		if got := show(attacker, ident.TenantPrefix+ulid.Make().String()); got.Status != http.StatusOK {
+			t.Fatalf("%d %s", got.Status, got.Body)
+		}
+	}
+	reads := a.Table.Calls(tabletest.Get)
+	if got := show(attacker, ident.TenantPrefix+ulid.Make().String()); !limited(got) || a.Table.Calls(tabletest.Get) != reads {
+		t.Errorf("%d %s", got.Status, got.Body)
+	}
+	if got := show("203.0.113.8", a.tenant); got.Status != http.StatusOK {
+		t.Errorf("a neighbour: %d %s", got.Status, got.Body)
 	}
 }
