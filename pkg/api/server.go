@@ -28,6 +28,7 @@ type Server struct {
 	router   router
 
 	refused *refusals
+	strays  *strays
 	sources *sources
 }
 
@@ -44,12 +45,13 @@ type Config struct {
 func New(cfg Config, routes ...Route) *Server {
 	return &Server{
 		gate: cfg.Gate, clock: cfg.Clock, log: cfg.Log, sessions: cfg.Sessions, router: newRouter(routes),
-		refused: &refusals{clock: cfg.Clock, log: cfg.Log}, sources: newSources(cfg.Clock),
+		refused: &refusals{clock: cfg.Clock, log: cfg.Log}, strays: newStrays(cfg.Clock, cfg.Log), sources: newSources(cfg.Clock),
 	}
 }
 
-// ServeHTTP implements http.Handler: every answer but a file has a request id, is
-// JSON, is kept by no cache, and is nothing to a browser that shows it as a page.
+// ServeHTTP implements http.Handler: every answer has a request id and, unless it
+// is a file, is JSON, is kept by no cache, and is nothing to a browser that shows it
+// as a page.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := s.clock.New(ident.RequestPrefix)
 	h := w.Header()
@@ -136,20 +138,30 @@ func handle[T any, P interface {
 	return operation[T, P](do)
 }
 
-// serve reads, admits, does, answers. Who is not admitted learns nothing of what
-// was wrong with his request.
 func (do operation[T, P]) serve(s *Server, scope apikey.Scope, w http.ResponseWriter, r *request) {
 	who, err := s.caller(r)
 	if err != nil {
 		s.fail(w, r.Request, err)
 		return
 	}
+	admit := func(target vault.Target) (*vault.Visit, error) {
+		return s.gate.Admit(r.Context(), who, scope, target)
+	}
+	serve(s, w, r, admit, do)
+}
+
+// serve reads a request, has its sender admitted, does what it asks for, answers.
+// Who is not admitted learns nothing of what was wrong with his request.
+func serve[T any, P interface {
+	*T
+	input
+}](s *Server, w http.ResponseWriter, r *request, admit func(vault.Target) (*vault.Visit, error), do func(context.Context, *vault.Visit, P) (answer, error)) {
 	in := P(new(T))
 	target, wrong := in.decode(r)
 	if wrong != nil {
 		target = vault.Target{}
 	}
-	visit, err := s.gate.Admit(r.Context(), who, scope, target)
+	visit, err := admit(target)
 	if err == nil && wrong != nil {
 		err = s.gate.Refuse(r.Context(), visit, wrong)
 	}
@@ -210,35 +222,49 @@ type failure struct {
 	Errors  []fault.Detail `json:"errors,omitempty"`
 }
 
+// fail answers with an error.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	public := fault.As(err)
+	s.count(r, err, public)
+	s.tell(r, err, public)
+	if public.Kind == fault.Unauthorized {
+		public = asWidgetsHear(public, r.URL.Path)
+	}
+	h := w.Header()
 	if method, isMethod := err.(*methodNotAllowed); isMethod { //nolint:errorlint // made in this package, never wrapped
-		w.Header().Set("Allow", method.allowed)
+		h.Set("Allow", method.allowed)
 	}
 	switch public.Kind {
 	case fault.Unauthorized:
-		if public = asWidgetsHear(public, r.URL.Path); public.Kind == fault.Unauthorized {
-			w.Header().Set("WWW-Authenticate", "Bearer")
-		}
-		s.refused.add(r.Context())
-		if guesses(err) {
-			s.sources.drain(r.RemoteAddr)
-		}
-	case fault.TooMany:
-		w.Header().Set("Retry-After", retryAfter(public))
-		if public.Code == rateLimited {
-			s.refused.add(r.Context())
-		}
-	case fault.Unavailable:
-		w.Header().Set("Retry-After", retryAfter(public))
-		if r.Context().Err() != nil && errors.Is(err, context.Canceled) {
-			break // the client hung up
-		}
-		s.log.WarnContext(r.Context(), "unavailable", "request_id", audit.RequestID(r.Context()), "error", err)
-	case fault.Internal:
-		s.log.ErrorContext(r.Context(), "internal error", "alarm", alarm(err), "request_id", audit.RequestID(r.Context()), "error", err)
+		h.Set("WWW-Authenticate", "Bearer")
+	case fault.TooMany, fault.Unavailable:
+		h.Set("Retry-After", retryAfter(public))
 	}
 	s.reply(w, r, answer{statuses[public.Kind], failureOf(public, r.URL.Path)})
+}
+
+// count counts what is refused before anyone is known, against the address that it
+// came from too when it may be a guess.
+func (s *Server) count(r *http.Request, err error, public *fault.Error) {
+	unknown := public.Kind == fault.Unauthorized
+	if unknown || public.Code == rateLimited {
+		s.refused.add(r.Context())
+	}
+	if unknown && guesses(err) {
+		s.sources.drain(r.RemoteAddr)
+	}
+}
+
+// tell tells the log of what an operator should know.
+func (s *Server) tell(r *http.Request, err error, public *fault.Error) {
+	ctx := r.Context()
+	hungUp := ctx.Err() != nil && errors.Is(err, context.Canceled)
+	switch {
+	case public.Kind == fault.Unavailable && !hungUp:
+		s.log.WarnContext(ctx, "unavailable", "request_id", audit.RequestID(ctx), "error", err)
+	case public.Kind == fault.Internal:
+		s.log.ErrorContext(ctx, "internal error", "alarm", alarm(err), "request_id", audit.RequestID(ctx), "error", err)
+	}
 }
 
 // guesses reports whether who is refused may have guessed. Many people may share an

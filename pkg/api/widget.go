@@ -68,27 +68,20 @@ func ofAdmin[T any, P interface {
 	return byToken[T, P]{do, session.ManagePipes}
 }
 
-// serve reads, admits, does, answers, as for an API key.
 func (b byToken[T, P]) serve(s *Server, _ apikey.Scope, w http.ResponseWriter, r *request) {
 	token, err := s.widgetToken(r)
 	if err != nil {
 		s.fail(w, r.Request, err)
 		return
 	}
-	in := P(new(T))
-	target, wrong := in.decode(r)
-	if wrong != nil {
-		target = vault.Target{}
+	admit := func(target vault.Target) (*vault.Visit, error) {
+		visit, err := s.gate.AdmitWidget(r.Context(), token, pageOf(r), b.need, target)
+		if errors.Is(err, vault.ErrOrigin) {
+			s.strays.add(r.Context(), token.TenantID())
+		}
+		return visit, err
 	}
-	visit, err := s.gate.AdmitWidget(r.Context(), token, pageOf(r), b.need, target)
-	if err == nil {
-		err = wrong
-	}
-	var a answer
-	if err == nil {
-		a, err = b.do(r.Context(), visit, in)
-	}
-	s.answer(w, r.Request, a, err)
+	serve(s, w, r, admit, b.do)
 }
 
 // errNothing is the private cause for who brings no token at all. The official

@@ -86,7 +86,9 @@ type Page struct {
 	SameOrigin bool   // it is a page of keyvend's own
 }
 
-var errOrigin = fault.New(fault.Forbidden, "origin_not_allowed",
+// ErrOrigin is the answer to whoever brings a good token from a page that may not
+// use it.
+var ErrOrigin = fault.New(fault.Forbidden, "origin_not_allowed",
 	"Pages of this origin may not use the tenant's widget tokens. Add the origin to allowed_origins with PUT /keyvend/settings.")
 
 var errPermission = fault.New(fault.Forbidden, "insufficient_permission",

@@ -137,7 +137,7 @@ func (g *Gate) AdmitWidget(ctx context.Context, token session.Token, page Page, 
 	case err != nil:
 		return nil, err
 	case !page.allowed(visit.Settings.AllowedOrigins, g.LoopbackOrigins):
-		return nil, errOrigin
+		return nil, ErrOrigin
 	case need != "" && (claims.Organization == "" || !slices.Contains(claims.Permissions, need)):
 		return nil, errPermission
 	}
