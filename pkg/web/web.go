@@ -13,8 +13,9 @@
 // will do. Neither pages nor what they load may hold
 // inline scripts or styles, or load anything from elsewhere: browsers refuse it.
 //
-// Whoever follows a link to /dashboard#key=sk_kv_… brings the API key to sign in
-// with, for which the dashboard gets a session and which it then forgets.
+// Whoever follows a link to /dashboard#key=sk_kv_… on localhost brings the API key to
+// sign in with, for which the dashboard gets a session and which it then forgets;
+// elsewhere such a link is not followed.
 // DASHBOARD.md tells how its code is laid out.
 package web
 
