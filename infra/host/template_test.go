@@ -681,6 +681,37 @@ func TestF45_TheAccessLogHoldsNeitherHeadersNorBodiesNorPathsNorQueries(t *testi
 	}
 }
 
+func TestTheRoutesOfBrowsersHaveAThrottleOfTheirOwn(t *testing.T) {
+	template := load(t)
+	properties, err := template.Properties("Api", values(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := cfn.Map(properties["RouteSettings"])
+	function, err := template.Properties("WidgetFunction", values(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, reserved := function["ReservedConcurrentExecutions"]; reserved {
+		t.Error("processes are reserved without being asked")
+	}
+	events := cfn.Map(function["Events"])
+	for name, event := range events {
+		route := cfn.Map(cfn.Map(event)["Properties"])
+		throttle := cfn.Map(settings[fmt.Sprint(route["Method"], " ", route["Path"])])
+		if throttle["ThrottlingRateLimit"] == nil || throttle["ThrottlingBurstLimit"] == nil {
+			t.Errorf("%s has none: %v", name, throttle)
+		}
+	}
+	if len(events) == 0 || len(settings) != len(events) {
+		t.Errorf("%d throttles for %d routes", len(settings), len(events))
+	}
+	function, err = template.Properties("WidgetFunction", values(map[string]string{"WidgetConcurrency": "7"}))
+	if err != nil || fmt.Sprint(function["ReservedConcurrentExecutions"]) != "7" {
+		t.Errorf("%v %v", function["ReservedConcurrentExecutions"], err)
+	}
+}
+
 func TestEveryFunctionHasALogGroupAnAlarmFilterAndAnErrorAlarm(t *testing.T) {
 	template := load(t)
 	logGroups := map[string]bool{}

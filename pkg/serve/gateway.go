@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -53,22 +54,45 @@ func newGateway(h http.Handler, log *slog.Logger) *gateway {
 func (g *gateway) handle(ctx context.Context, payload []byte) events.APIGatewayV2HTTPResponse {
 	ctx, cancel, enough := withReserve(ctx)
 	defer cancel()
-	if !enough {
-		return refuse(ctx, http.StatusServiceUnavailable, fault.Busy(nil))
-	}
 	var event events.APIGatewayV2HTTPRequest
 	if json.Unmarshal(payload, &event) != nil || event.Version != "2.0" {
 		g.log.WarnContext(ctx, errNotHTTP.Error(), "request_id", requestID(ctx))
 		return badRequest(ctx)
 	}
+	shared := sharing(&event)
+	if !enough {
+		return share(refuse(ctx, http.StatusServiceUnavailable, fault.Busy(nil)), shared)
+	}
 	ctx, ok := normalize(ctx, &event)
 	if !ok {
-		return badRequest(ctx)
+		return share(badRequest(ctx), shared)
 	}
 	answer, err := g.adapter.ProxyWithContext(ctx, event)
 	if err != nil {
-		return badRequest(ctx) // the event became no http.Request
+		return share(badRequest(ctx), shared) // the event became no http.Request
 	}
+	return answer
+}
+
+// widgetPaths is where pages of every origin send requests, as package api has it.
+const widgetPaths = "/_widgets/"
+
+// sharing are the headers with which a page sees an answer of the edge's own to
+// event, as it sees any other: none outside the widgets' paths.
+func sharing(event *events.APIGatewayV2HTTPRequest) map[string]string {
+	if !strings.HasPrefix(withoutStage(event.RawPath, event.RequestContext.Stage), widgetPaths) {
+		return nil
+	}
+	shared := map[string]string{"Vary": "Origin", "Access-Control-Expose-Headers": "Retry-After, X-Request-ID"}
+	if origin := headers(event).Get("Origin"); origin != "" {
+		shared["Access-Control-Allow-Origin"] = oneLine.Replace(origin)
+	}
+	return shared
+}
+
+// share is answer with more headers.
+func share(answer events.APIGatewayV2HTTPResponse, more map[string]string) events.APIGatewayV2HTTPResponse {
+	maps.Copy(answer.Headers, more)
 	return answer
 }
 
@@ -246,7 +270,13 @@ func encode(answer events.APIGatewayV2HTTPResponse) ([]byte, error) {
 	if err == nil && len(b) <= maxAnswer {
 		return b, nil
 	}
-	return json.Marshal(refuse(context.Background(), http.StatusInternalServerError, fault.As(errTooLong)))
+	refused := refuse(context.Background(), http.StatusInternalServerError, fault.As(errTooLong))
+	for _, name := range kept {
+		if value, set := answer.Headers[name]; set {
+			refused.Headers[name] = value
+		}
+	}
+	return json.Marshal(refused)
 }
 
 var errTooLong = errors.New("serve: the answer is longer than Lambda carries")

@@ -216,6 +216,47 @@ func TestF54_WithTooLittleTimeLeftNothingStartsAndTheAnswerIs503(t *testing.T) {
 	jsonError(t, res.Body)
 }
 
+// A page that may not read an answer tells its people to configure CORS.
+func TestAPageOfAWidgetSeesWhatTheEdgeAnswers(t *testing.T) {
+	const origin = "https://app.example.com"
+	late, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	h := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	for name, c := range map[string]struct {
+		ctx    context.Context
+		edit   func(*events.APIGatewayV2HTTPRequest)
+		status int
+		shared bool
+	}{
+		"too late":              {late, func(*events.APIGatewayV2HTTPRequest) {}, 503, true},
+		"too late, in a stage":  {late, func(e *events.APIGatewayV2HTTPRequest) { e.RequestContext.Stage, e.RawPath = "v1", "/v1"+e.RawPath }, 503, true},
+		"not readable":          {context.Background(), func(e *events.APIGatewayV2HTTPRequest) { e.RequestContext.HTTP.Method = "GE T" }, 400, true},
+		"a body that is none":   {context.Background(), func(e *events.APIGatewayV2HTTPRequest) { e.Body, e.IsBase64Encoded = "%", true }, 400, true},
+		"not for widgets":       {late, func(e *events.APIGatewayV2HTTPRequest) { e.RawPath = "/data-integrations" }, 503, false},
+		"not readable, nor one": {context.Background(), func(e *events.APIGatewayV2HTTPRequest) { e.RequestContext.HTTP.Method, e.RawPath = "", "/x/_widgets/" }, 400, false},
+	} {
+		var event events.APIGatewayV2HTTPRequest
+		if err := json.Unmarshal(exchange{method: "GET", path: "/_widgets/settings"}.event(t), &event); err != nil {
+			t.Fatal(err)
+		}
+		event.Headers = map[string]string{"origin": origin}
+		c.edit(&event)
+		payload, err := json.Marshal(event)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := Handler(h)(c.ctx, payload)
+		want := map[bool]string{true: origin}[c.shared]
+		if err != nil || res.StatusCode != c.status || res.Headers["Access-Control-Allow-Origin"] != want || (res.Headers["Vary"] == "Origin") != c.shared {
+			t.Errorf("%s: %d %v %v", name, res.StatusCode, res.Headers, err)
+		}
+	}
+	long, err := encode(events.APIGatewayV2HTTPResponse{StatusCode: 200, Body: strings.Repeat("x", 7<<20), Headers: map[string]string{"Access-Control-Allow-Origin": origin, "Vary": "Origin", "X-Other": "y"}})
+	if err != nil || !bytes.Contains(long, []byte(origin)) || bytes.Contains(long, []byte("X-Other")) {
+		t.Errorf("%.300s %v", long, err)
+	}
+}
+
 func TestAnAnswerThatLambdaWouldRefuseIsA500(t *testing.T) {
 	b, err := encode(events.APIGatewayV2HTTPResponse{StatusCode: 200, Body: strings.Repeat("\x01", 2<<20)})
 	if err != nil || len(b) > maxAnswer || !bytes.Contains(b, []byte(`"statusCode":500`)) {
