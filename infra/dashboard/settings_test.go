@@ -40,6 +40,8 @@ func TestAnIssuedAPIKeyIsShownOnce(t *testing.T) {
 	s.at(p, "settings")
 	p.Find("heading", "Settings")
 	s.at(p, "api-keys")
+	p.Says("In the dashboard, with api_key_")
+	p.Says("An operator")
 	p.Click("button", "Revoke reporting")
 	p.Click("button", "Revoke")
 	p.Says("reporting is revoked.")

@@ -88,7 +88,7 @@ export function frame(root, of) {
       {},
       el("a", { class: "brand", href: to([]) }, "keyvend"),
       el("nav", { "aria-label": "Pages" }, links),
-      el("div", { class: "whose" }, el("span", {}, "Tenant ", el("code", {}, said(of.session.tenant_id))), el("button", { type: "button", click: of.signOut }, "Sign out")),
+      el("div", { class: "whose" }, el("span", {}, "Tenant ", el("code", {}, said(of.session.tenant_id))), el("button", { type: "button", click: of.signOut, title: "Forgets the session in this tab. Sign everyone out, in the settings, ends it everywhere." }, "Sign out")),
     ),
     ice,
     told,
