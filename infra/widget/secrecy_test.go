@@ -251,6 +251,7 @@ func TestF48_OnlyLinksByHTTPSAreLinks(t *testing.T) {
 		"//acme.example/keys":                   false, // by http, as the page is
 		"blob:https://acme.example/x":           false,
 		"https://":                              false,
+		"https://acme:canary@acme.example/":     false,
 		"":                                      false,
 	}
 	names := map[string]string{}

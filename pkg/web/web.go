@@ -5,6 +5,7 @@
 //	files/widget.js              /widget.js
 //	files/dashboard/index.html   /dashboard, and every path below it
 //	files/embed/index.html       /embed/{tenant}
+//	files/dom.js                 makes elements, for widget and dashboard
 //	files/…                      /assets/{version}/…, for whatever these need
 //
 // A file names what it needs as {{assets}}/dashboard/main.js, for which browsers get

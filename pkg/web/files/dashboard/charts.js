@@ -1,6 +1,6 @@
 // Pictures of numbers, each with the numbers in a table beside it.
 
-import { el, svg } from "./dom.js";
+import { el, svg } from "../dom.js";
 import { table } from "./tables.js";
 import { badge, count, dayAndHour, hour, verdict, when } from "./words.js";
 

@@ -1,7 +1,7 @@
 // Editors of what a custom provider's definition is made of: its settings and
 // its check. They are plain fields, so that the browser's own means work.
 
-import { el, said } from "./dom.js";
+import { el, said } from "../dom.js";
 import { choice, group, lines, text, tick } from "./forms.js";
 
 /** @typedef {import("./api.js").Check} Check */

@@ -2,7 +2,7 @@
 // beside them.
 
 import { Refusal } from "./api.js";
-import { el, fill, fresh, said } from "./dom.js";
+import { el, fill, fresh, said } from "../dom.js";
 
 /**
  * A Field is one thing to fill in. name is what the service calls it in what it

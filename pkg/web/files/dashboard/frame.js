@@ -11,7 +11,7 @@ import { integration } from "./pages/integration.js";
 import { integrations } from "./pages/integrations.js";
 import { organization, organizations } from "./pages/organizations.js";
 import { settings } from "./pages/settings.js";
-import { el, fill, said } from "./dom.js";
+import { el, fill, said } from "../dom.js";
 import { drawAnew } from "./drafts.js";
 import { asRefusal, failureNodes } from "./forms.js";
 import { here, to } from "./router.js";
@@ -37,7 +37,7 @@ import { hour } from "./words.js";
  * A Page is what is drawn. watch goes on once it is there, until its signal says
  * that it is left or drawn anew.
  *
- * @typedef {{title: string, content: import("./dom.js").Child[], watch?: (signal: AbortSignal) => Promise<void>}} Page
+ * @typedef {{title: string, content: import("../dom.js").Child[], watch?: (signal: AbortSignal) => Promise<void>}} Page
  */
 
 /** @typedef {(context: Context, name: string) => Promise<Page>} PageMaker */

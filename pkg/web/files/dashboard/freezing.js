@@ -1,6 +1,6 @@
 // Stopping all vending of something at once, and letting it go on.
 
-import { el, said } from "./dom.js";
+import { el, said } from "../dom.js";
 import { deed } from "./controls.js";
 import { ask } from "./dialogs.js";
 import { lines } from "./forms.js";

@@ -3,7 +3,7 @@
 import { Client, Refusal, signIn } from "./api.js";
 import { copied } from "./controls.js";
 import { ask } from "./dialogs.js";
-import { el, fill } from "./dom.js";
+import { el, fill } from "../dom.js";
 import { form, text } from "./forms.js";
 import { frame } from "./frame.js";
 import { forget, keep, kept, keyInAddress } from "./session.js";

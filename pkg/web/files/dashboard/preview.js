@@ -1,6 +1,6 @@
 // How the widget shows a provider to users, for whoever writes its description.
 
-import { el, fill, said } from "./dom.js";
+import { el, fill, said } from "../dom.js";
 
 /**
  * preview draws a provider as users see it before they bring a key.

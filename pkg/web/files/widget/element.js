@@ -16,7 +16,7 @@
 
 import { Failure, Server } from "./api.js";
 import { busy, isBusy, open } from "./dialog.js";
-import { el } from "./dom.js";
+import { el } from "../dom.js";
 import { KeyForm } from "./form.js";
 import { list, sentence } from "./list.js";
 import { Session } from "./session.js";

@@ -1,6 +1,6 @@
 // The form that takes a key.
 
-import { el, outside, said } from "./dom.js";
+import { el, outside, said } from "../dom.js";
 import { busy, isBusy } from "./dialog.js";
 import { tail } from "./list.js";
 import { look, lookAsIs } from "./paste.js";

@@ -1,6 +1,6 @@
 // The list of services, and of what the user has connected.
 
-import { el, picture, said } from "./dom.js";
+import { el, picture, said } from "../dom.js";
 
 /**
  * @typedef {import("./api.js").Offer} Offer

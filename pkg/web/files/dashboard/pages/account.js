@@ -1,6 +1,6 @@
 // One account: whether its key works, who reads it, what stands beside it.
 
-import { el, said } from "../dom.js";
+import { el, said } from "../../dom.js";
 import { looksTable, strip } from "../charts.js";
 import { deed } from "../controls.js";
 import { ask } from "../dialogs.js";
@@ -73,7 +73,7 @@ function facts(account) {
 
 /**
  * @param {string} name
- * @param {import("../dom.js").Child} value
+ * @param {import("../../dom.js").Child} value
  */
 export function fact(name, value) {
   return el("div", {}, el("dt", {}, name), el("dd", {}, value));

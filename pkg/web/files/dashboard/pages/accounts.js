@@ -1,6 +1,6 @@
 // Connected accounts, by exact filters and page by page.
 
-import { el, said } from "../dom.js";
+import { el, said } from "../../dom.js";
 import { choice, form, text, tick } from "../forms.js";
 import { offboarding } from "../offboarding.js";
 import { to } from "../router.js";

@@ -1,6 +1,6 @@
 // The tenant's own API keys.
 
-import { el, said } from "../dom.js";
+import { el, said } from "../../dom.js";
 import { copied, deed } from "../controls.js";
 import { ask } from "../dialogs.js";
 import { form, group, text, tick } from "../forms.js";

@@ -1,10 +1,10 @@
 // Connecting a provider: the catalog, then what is left to say of one.
 
-import { el, fill, said, outside } from "../dom.js";
+import { el, fill, said } from "../../dom.js";
 import { form, lines, text, tick } from "../forms.js";
 import { preview } from "../preview.js";
 import { to } from "../router.js";
-import { count } from "../words.js";
+import { count, elsewhere } from "../words.js";
 
 /** @typedef {import("../frame.js").Context} Context */
 /** @typedef {import("../frame.js").Page} Page */
@@ -60,7 +60,7 @@ export async function connectProvider(context, slug) {
   return {
     title: `Connect ${provider.name}`,
     content: [
-      el("p", {}, "Users get a key at ", outside(provider.key_page), "."),
+      el("p", {}, "Users get a key at ", elsewhere(provider.key_page), "."),
       provider.help ? el("p", {}, said(provider.help)) : null,
       el("p", {}, provider.check ? "keyvend can ask this provider whether a key still works." : "No free way is known to ask this provider whether a key works."),
       form({

@@ -1,6 +1,6 @@
 // A provider that the catalog does not have.
 
-import { el } from "../dom.js";
+import { el } from "../../dom.js";
 import { check, settings } from "../editors.js";
 import { form, text } from "../forms.js";
 import { to } from "../router.js";

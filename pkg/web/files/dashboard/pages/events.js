@@ -1,6 +1,6 @@
 // What happens to accounts, as it happens.
 
-import { el, fill, said } from "../dom.js";
+import { el, fill, said } from "../../dom.js";
 import { form, group, text, tick } from "../forms.js";
 import { to } from "../router.js";
 import { pager, table } from "../tables.js";

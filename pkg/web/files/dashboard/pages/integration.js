@@ -1,6 +1,6 @@
 // One integration: what it does, what it says, and how it ends.
 
-import { el, said, outside } from "../dom.js";
+import { el, said } from "../../dom.js";
 import { bars } from "../charts.js";
 import { deed } from "../controls.js";
 import { ask } from "../dialogs.js";
@@ -8,7 +8,7 @@ import { asked, check, policy, settings } from "../editors.js";
 import { form, text } from "../forms.js";
 import { freezing } from "../freezing.js";
 import { to } from "../router.js";
-import { at } from "../words.js";
+import { at, elsewhere } from "../words.js";
 import { fact } from "./account.js";
 import { description } from "./connect.js";
 import { wordsOf } from "./custom.js";
@@ -202,7 +202,7 @@ function ofCatalog(definition) {
     el("p", {}, "What is said of this provider comes from the catalog."),
     definition.key_hint === null ? null : el("p", {}, said(definition.key_hint)),
     definition.help === null ? null : el("p", {}, said(definition.help)),
-    definition.help_url === null ? null : el("p", {}, "Users get a key at ", outside(definition.help_url), "."),
+    definition.help_url === null ? null : el("p", {}, "Users get a key at ", elsewhere(definition.help_url), "."),
     definition.check === null ? null : asked(definition.check),
     definition.config_fields.length === 0 ? null : el("ul", {}, definition.config_fields.map((f) => el("li", {}, el("code", {}, said(f.field)), ": ", said(f.label), ". ", said(f.description)))),
   );
@@ -221,7 +221,7 @@ function ofTenant(context, definition) {
     {},
     el("p", {}, "Your own definition says what users are asked for and how keys are checked."),
     definition.key_hint === null ? null : el("p", {}, said(definition.key_hint)),
-    definition.help_url === null ? null : el("p", {}, "Users get a key at ", outside(definition.help_url), "."),
+    definition.help_url === null ? null : el("p", {}, "Users get a key at ", elsewhere(definition.help_url), "."),
     definition.check === null ? null : asked(definition.check),
     el("details", { "data-keep": "definition" }, el("summary", {}, "Change the definition"), define(context, definition)),
   );

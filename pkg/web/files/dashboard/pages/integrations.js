@@ -1,6 +1,6 @@
 // The list of integrations, with how many accounts each has and how they are.
 
-import { el, fill, said } from "../dom.js";
+import { el, fill, said } from "../../dom.js";
 import { toggle } from "../controls.js";
 import { to } from "../router.js";
 import { pager, table } from "../tables.js";

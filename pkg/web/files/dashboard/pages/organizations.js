@@ -1,6 +1,6 @@
 // What each organization's people may connect.
 
-import { el, said } from "../dom.js";
+import { el, said } from "../../dom.js";
 import { toggle } from "../controls.js";
 import { form, text } from "../forms.js";
 import { freezing } from "../freezing.js";

@@ -1,6 +1,6 @@
 // The tenant's settings, and what stops everything.
 
-import { el } from "../dom.js";
+import { el } from "../../dom.js";
 import { deed } from "../controls.js";
 import { ask } from "../dialogs.js";
 import { form, lines } from "../forms.js";
