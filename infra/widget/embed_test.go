@@ -10,7 +10,7 @@ import (
 	"keyvend/infra/testbed"
 )
 
-const embedPath = "/embed/tenant_01KJMMA2G0E8CREG05T91RTXB4"
+const embedPath = "/embed/" + tenantID
 
 // framing is a page of the product that frames the widget with what stands behind
 // the # of its address. It keeps all messages in window.got and answers those that

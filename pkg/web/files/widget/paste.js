@@ -26,6 +26,7 @@ import { SHAPES } from "./shapes.js";
  * @returns {Look}
  */
 export function look(text, slug) {
+  if (text.length > HOPELESS) return TOO_LONG;
   const own = formsOf(slug);
   const { key, taken } = clean(text, own);
   return { key, taken, ...judged(key, slug, own) };
@@ -39,11 +40,21 @@ export function look(text, slug) {
  * @returns {Look}
  */
 export function lookAsIs(text, slug) {
+  if (text.length > HOPELESS) return TOO_LONG;
   return { key: text, taken: [], ...judged(text, slug, formsOf(slug)) };
 }
 
 /** What the API takes at most. */
 const LONGEST = 8192;
+
+/** Nobody looks for a key in a text of more characters, which takes long. */
+const HOPELESS = 4 * LONGEST;
+
+/** @type {Look} */
+const TOO_LONG = { key: "", taken: [], doubt: "too_long", level: "refuse", vendor: "" };
+
+/** How many layers are taken off at most. */
+const LAYERS = 16;
 
 /** @typedef {import("./shapes.js").Form} Form */
 
@@ -76,7 +87,9 @@ function clean(text, own) {
   /** @type {Set<Wrapping>} */
   const taken = new Set();
   let key = text;
-  for (let layer = outermost(key, own); layer; layer = outermost(key, own)) {
+  for (let layers = 0; layers < LAYERS; layers++) {
+    const layer = outermost(key, own);
+    if (!layer) break;
     taken.add(layer.what);
     key = layer.inside;
   }
@@ -143,7 +156,7 @@ function unnamed(text, own) {
  * @param {Form[]} own
  */
 function joined(text, own) {
-  const pieces = text.split(/\s*[\r\n]+\s*/);
+  const pieces = text.split(/[\r\n]+/).map((piece) => piece.trim()).filter((piece) => piece !== "");
   const whole = pieces.join("");
   return pieces.some((piece) => fit(own, piece) >= 0) || fit(own, whole) < 0 ? text : whole;
 }

@@ -154,6 +154,21 @@ function secrets(account) {
   );
 }
 
+const steering = "It can decide where the key is checked, so it changes together with the key only: in the widget, or with PUT …/api-key.";
+
+/**
+ * choices are a setting's options. What is stored is one of them, so that nothing
+ * takes its place unasked.
+ *
+ * @param {{value: string, label: string}[]} options
+ * @param {string} stored
+ */
+function choices(options, stored) {
+  const all = [{ value: "", label: "not given" }, ...options];
+  const listed = all.some((o) => o.value === stored);
+  return listed ? all : [...all, { value: stored, label: `${stored} (not on the list any more)` }];
+}
+
 /**
  * settings edits the settings of a key. What can steer where a check sends the key
  * changes only together with it.
@@ -167,8 +182,9 @@ function settings(context, account, definition) {
   const asked = JSON.stringify(definition.check ?? {});
   const fields = definition.config_fields.map((f) => {
     const steers = definition.check === null ? !definition.custom : asked.includes(`{${f.field}}`);
-    const about = { name: `config.${f.field}`, label: f.label, help: steers ? "It can decide where the key is checked, so it changes together with the key only: in the widget, or with PUT …/api-key." : f.description, value: account.config[f.field] ?? "" };
-    const field = f.options && !steers ? choice({ ...about, options: [{ value: "", label: "not given" }, ...f.options] }) : text({ ...about, code: true });
+    const value = Object.hasOwn(account.config, f.field) ? (account.config[f.field] ?? "") : "";
+    const about = { name: `config.${f.field}`, label: f.label, help: steers ? steering : f.description, value };
+    const field = f.options && !steers ? choice({ ...about, options: choices(f.options, value) }) : text({ ...about, code: true });
     if (steers) /** @type {HTMLInputElement} */ (field.control).readOnly = true;
     return { steers, field, of: f.field };
   });

@@ -81,26 +81,29 @@ function issue(context) {
         ...(end.value() !== "" && { expires_at: new Date(end.value()).toISOString() }),
       }),
     done: async (issued) => {
-      await showOnce(context, issued);
+      await showOnce(issued);
       await context.again(`${issued.name} is issued.`);
     },
   });
 }
 
 /**
- * showOnce shows a new key's token: here, and never again.
+ * showOnce shows a new key's token: here, and never again. So it stays, wherever
+ * one goes, until somebody says that it is stored.
  *
- * @param {Context} context
  * @param {APIKey & {token: string}} issued
  */
-function showOnce(context, issued) {
-  return ask(context, {
+async function showOnce(issued) {
+  const stay = (/** @type {Event} */ leaving) => leaving.preventDefault();
+  addEventListener("beforeunload", stay);
+  await ask(null, {
     title: "The new API key",
     content: [el("p", {}, "It is shown this once and kept nowhere in clear. Put it where it is used."), copied("the new API key", issued.token)],
     submit: "I have stored it",
     cancel: null,
     act: async () => {},
   });
+  removeEventListener("beforeunload", stay);
 }
 
 /**
