@@ -61,7 +61,9 @@ func TestTheOnlySightOfANewAPIKeyStaysWhereverOneGoes(t *testing.T) {
 	p.Do("history.back()")
 	p.Wait("another page", func() bool { return !browsertest.Eval[bool](p, `location.hash.includes("api-keys")`) })
 	p.Do("location.hash = '#/settings'")
-	p.Wait("the page of the link", func() bool { return browsertest.Eval[string](p, `document.querySelector("h1")?.textContent ?? ""`) == "Settings" })
+	p.Wait("the page of the link", func() bool {
+		return browsertest.Eval[string](p, `document.querySelector("h1")?.textContent ?? ""`) == "Settings"
+	})
 	if now := browsertest.Eval[string](p, token); now != shown || !strings.HasPrefix(now, "sk_kv_") {
 		t.Error("the new key is to be seen no more")
 	}

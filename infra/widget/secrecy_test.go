@@ -178,6 +178,41 @@ func TestF45_TheKeyIsNowhereWhenThePageIsLeftWhileItIsSaved(t *testing.T) {
 	gone(t, p, openAIKey)
 }
 
+// Browsers ask whether they may keep what was in a field for passwords.
+func TestF45_BrowsersAreToldThatTheFieldIsNoPasswordToKeep(t *testing.T) {
+	k := newKeyvend(t)
+	k.offer("openai", nil)
+	p := browsertest.Open(t)
+	p.Visit(k.element(""))
+	p.Click("button", "Connect: OpenAI")
+	p.Find("dialog", "Connect OpenAI")
+	const about = `(() => { const f = document.querySelector("keyvend-pipes").shadowRoot.querySelector("#secret"); return f.type + " " + f.autocomplete + " " + f.spellcheck; })()`
+	for _, want := range []string{"password one-time-code false", "text one-time-code false"} {
+		if got := browsertest.Eval[string](p, about); got != want {
+			t.Errorf("the field is %q, want %q", got, want)
+		}
+		p.Click("button", map[bool]string{true: "Show key", false: "Hide key"}[strings.HasPrefix(want, "password")])
+	}
+}
+
+// made is what the maker of elements does, with every attribute that runs or loads.
+const made = `import(%q).then(({ el, outside }) => {
+	const runs = ["onclick", "onerror", "style", "src", "srcdoc", "action", "formaction", "href"].filter((name) => {
+		try { el("a", { [name]: "javascript:window.ran=1" }); return true; } catch { return false; }
+	});
+	return [...runs, ...["javascript:x", "https://a:b@acme.example", "http://acme.example", "/x"].filter((address) => outside(address, "x", "y"))].join();
+})`
+
+func TestF48_WhatCouldRunIsNotMade(t *testing.T) {
+	k := newKeyvend(t)
+	p := browsertest.Open(t)
+	p.Visit(k.element(""))
+	p.Says("There is nothing to connect yet.")
+	if runs := browsertest.Eval[string](p, fmt.Sprintf(made, k.url+"/assets/test/dom.js")); runs != "" {
+		t.Errorf("made: %s", runs)
+	}
+}
+
 func TestNothingIsAskedOfAnyoneElse(t *testing.T) {
 	k := newKeyvend(t)
 	k.offer("openai", account("data_installation_1", "Yz89"))
@@ -201,6 +236,7 @@ var hostile = []string{
 
 func TestF48_MarkupIsShownAsText(t *testing.T) {
 	k := newKeyvend(t)
+	k.strange = true
 	for i, text := range hostile {
 		settings := []object{
 			{"field": text, "label": text, "description": text, "required": false, "example": text, "default": text},
