@@ -174,6 +174,14 @@ func (p *Page) Visit(url string) {
 	p.must("visit "+url, chromedp.Do(p.ctx, chromedp.Navigate(url)))
 }
 
+// Before has a script run in each document that the tab loads from now on, before
+// the document's own.
+func (p *Page) Before(script string) {
+	p.t.Helper()
+	_, err := chromedp.Call(p.ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script})
+	p.must("before", err)
+}
+
 // Resize sets the size of what is seen of the page, in CSS pixels.
 func (p *Page) Resize(width, height int64) {
 	p.t.Helper()
