@@ -233,17 +233,28 @@ func (p *Page) Frame(part string) *Page {
 // it is looked for again and again.
 func (p *Page) Wait(what string, done func() bool) {
 	p.t.Helper()
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(20 * time.Millisecond) {
+	for deadline, pause := time.Now().Add(patience), soon; !done(); pause = later(pause) {
+		time.Sleep(pause)
 		if time.Now().After(deadline) {
 			p.t.Fatalf("%s: not within %v; the page says\n%s\nand the console\n%s", what, patience, p.Text(), strings.Join(p.Console(), "\n"))
 		}
 	}
 }
 
+// Looking costs the browser time that it needs for what is waited for, so the
+// pauses between looks grow.
+const (
+	soon   = 10 * time.Millisecond
+	seldom = 200 * time.Millisecond
+)
+
+func later(pause time.Duration) time.Duration { return min(pause*3/2, seldom) }
+
 // Until is Page.Wait for what no page shows.
 func Until(t testing.TB, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(20 * time.Millisecond) {
+	for deadline, pause := time.Now().Add(patience), soon; !done(); pause = later(pause) {
+		time.Sleep(pause)
 		if time.Now().After(deadline) {
 			t.Fatalf("%s: not within %v", what, patience)
 		}

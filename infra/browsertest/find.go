@@ -200,6 +200,17 @@ func (p *Page) Press(names ...string) {
 	}
 }
 
+// Tab presses the Tab key so many times, as fast as can be.
+func (p *Page) Tab(times int) {
+	p.t.Helper()
+	for range times {
+		_, err := chromedp.Call(p.ctx, input.DispatchKeyEvent, input.DispatchKeyEventParams{
+			Type: input.DispatchKeyEventTypeRawKeyDown, Key: "Tab", Code: "Tab", WindowsVirtualKeyCode: 9, NativeVirtualKeyCode: 9,
+		})
+		p.must("press Tab", err)
+	}
+}
+
 // Focused is the node that has the focus, the document's when nothing has.
 func (p *Page) Focused() Node {
 	p.t.Helper()
