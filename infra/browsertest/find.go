@@ -112,21 +112,27 @@ func (p *Page) Says(text string) {
 // Click clicks with the mouse in the middle of the node of that role and name.
 func (p *Page) Click(role, name string) {
 	p.t.Helper()
-	x, y := p.middle(p.Find(role, name))
-	p.must("click "+name, chromedp.Do(p.ctx, chromedp.MouseClickXY(x, y)))
+	p.Wait(fmt.Sprintf("a place of %s %q", role, name), func() bool {
+		x, y, seen := p.middle(p.Find(role, name))
+		if seen {
+			p.must("click "+name, chromedp.Do(p.ctx, chromedp.MouseClickXY(x, y)))
+		}
+		return seen
+	})
 }
 
-func (p *Page) middle(n Node) (x, y float64) {
+// middle is false for what is not to be seen, or is another by now.
+func (p *Page) middle(n Node) (x, y float64, seen bool) {
 	p.t.Helper()
-	_, err := chromedp.Call(p.ctx, dom.ScrollIntoViewIfNeeded, dom.ScrollIntoViewIfNeededParams{BackendNodeID: n.id})
-	p.must("scroll to "+n.Name, err)
+	if _, err := chromedp.Call(p.ctx, dom.ScrollIntoViewIfNeeded, dom.ScrollIntoViewIfNeededParams{BackendNodeID: n.id}); err != nil {
+		return 0, 0, false
+	}
 	quads, err := chromedp.Call(p.ctx, dom.GetContentQuads, dom.GetContentQuadsParams{BackendNodeID: n.id})
-	p.must("place of "+n.Name, err)
-	if len(quads.Quads) == 0 {
-		p.t.Fatalf("%s %q is not to be seen", n.Role, n.Name)
+	if err != nil || len(quads.Quads) == 0 {
+		return 0, 0, false
 	}
 	q := quads.Quads[0]
-	return (q[0] + q[4]) / 2, (q[1] + q[5]) / 2
+	return (q[0] + q[4]) / 2, (q[1] + q[5]) / 2, true
 }
 
 // Fill types a text into the field of that name, in place of what it holds.
