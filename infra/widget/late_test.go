@@ -103,6 +103,29 @@ func TestWhatIsSaidOfAKeyIsWhatTheNewestListSays(t *testing.T) {
 	p.Says("OpenAI: the key is saved, and it works.")
 }
 
+func TestAListThatIsTheSameIsNotMadeAnew(t *testing.T) {
+	k := furnished(t)
+	p := browsertest.Open(t)
+	p.Visit(k.element(""))
+	p.Click("button", "Who used it: OpenAI")
+	p.Says("with Nightly import")
+	p.Do(`window.button = document.querySelector("keyvend-pipes").shadowRoot.querySelector("li button")`)
+	k.mu.Lock()
+	k.reads = append([]object{{"count": 3, "last_read_at": "2026-03-01T23:59:00.000Z", "api_key_id": "api_key_1", "api_key_name": "Exports"}}, k.reads...)
+	k.mu.Unlock()
+	p.Do(`await document.querySelector("keyvend-pipes").reload()`)
+	p.Says("with Exports")
+	if !browsertest.Eval[bool](p, `button.isConnected`) {
+		t.Error("the button under the mouse is another")
+	}
+	k.offer("linear", nil)
+	p.Do(`await document.querySelector("keyvend-pipes").reload()`)
+	p.Find("button", "Connect: Linear")
+	if browsertest.Eval[bool](p, `button.isConnected`) {
+		t.Error("what has changed is not shown")
+	}
+}
+
 func TestTwoQuickClicksStoreAndDisconnectOnce(t *testing.T) {
 	k := newKeyvend(t)
 	k.offer("openai", nil)

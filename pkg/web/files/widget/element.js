@@ -47,6 +47,8 @@ export class KeyvendPipes extends HTMLElement {
   #newest = Promise.resolve();
   /** @type {Map<string, import("./api.js").Read[]>} */
   #unfolded = new Map(); // the reads that are shown, by account id
+  /** @type {(() => void)[]} */
+  #refresh = []; // show anew who read a key, where that is shown
   /** @type {KeyForm | undefined} */
   #form; // that is open
 
@@ -219,6 +221,8 @@ export class KeyvendPipes extends HTMLElement {
     try {
       const offers = await server.offers();
       if (late()) return this.#newest;
+      // What is the same stays, so that nobody's click is lost.
+      if (this.#offers && JSON.stringify(offers) === JSON.stringify(this.#offers)) return this.#refresh.forEach((show) => show());
       this.#offers = offers;
       this.#list();
     } catch (failure) {
@@ -230,11 +234,13 @@ export class KeyvendPipes extends HTMLElement {
 
   #list() {
     const focused = this.#focusedKey();
+    this.#refresh = [];
     this.#show(list(this.#offers ?? [], this.#words, {
       connect: (offer) => this.#connect(offer),
       disconnect: (offer, account) => this.#disconnect(offer, account),
       reads: (account) => this.#ask((server) => server.reads(account.id)),
       unfolded: this.#unfolded,
+      refresh: this.#refresh,
     }, this.#logos));
     this.#rank(this.#view);
     this.#focus(focused);

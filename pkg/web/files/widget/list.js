@@ -12,6 +12,7 @@ import { el, picture, said } from "./dom.js";
  * @property {(offer: Offer) => void} connect first or again
  * @property {(offer: Offer, account: Account) => void} disconnect
  * @property {(account: Account) => Promise<Read[]>} reads
+ * @property {(() => void)[]} refresh takes what shows anew who read a key, where that is shown
  * @property {Map<string, Read[]>} unfolded the reads that are shown, as far as they are known, by account id
  */
 
@@ -56,6 +57,7 @@ function row(offer, words, actions, logo) {
   };
   opener.setAttribute("aria-controls", ledger.id);
   show();
+  actions.refresh.push(show);
   return el("li", { part: "service" }, sign(name, logo), about, el("div", { class: "actions" },
     button(offer, "rotate", words, () => actions.connect(offer)),
     opener,
