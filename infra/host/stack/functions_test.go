@@ -27,7 +27,7 @@ var build = sync.OnceValue(func() (err error) {
 	if built, err = os.MkdirTemp("", "keyvend-stack-"); err != nil {
 		return err
 	}
-	return Build(context.Background(), "../../..", built)
+	return testbed.Share("functions", "../../..", built, func(dir string) error { return Build(context.Background(), "../../..", dir) })
 })
 
 // shipped starts the real functions, as they ship, on a table of their own.
