@@ -123,7 +123,7 @@ func TestADefinitionComesBackAsItWasFromAFormThatNobodyTouched(t *testing.T) {
 			{"field": "shop", "label": "Shop", "description": "Its name.", "required": true, "example": "12-3", "shapes": [{"parts": [{"alphabet": "digits", "extra": "-", "min_length": 2, "max_length": 9}]}]},
 			{"field": "host", "label": "Host", "description": "Its host.", "required": false, "default": "api.acme.example", "example": "api.eu.acme.example", "format": "hostname"},
 			{"field": "odd", "label": "Odd", "description": "Odd.", "required": false, "example": "ab-1", "shapes": [{"name": "two parts", "parts": [{"text": "ab-"}, {"alphabet": "digits", "optional": true}]}]},
-			{"field": "dc", "label": "Center", "description": "After the hyphen.", "required": false, "options": [{"value": "us1", "label": "US"}, {"value": "us2", "label": "US = two"}], "derive_from_key": {"after_last": "-"}}
+			{"field": "dc", "label": "Center", "description": "After the hyphen.", "required": false, "options": [{"value": "us1", "label": "US"}, {"value": "us2", "label": "US = two"}]}
 		],
 		"check": {
 			"placement": {"in": "query", "name": "token", "template": "v-{key}"}, "method": "POST", "url": "https://{host}/me",

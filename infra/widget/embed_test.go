@@ -49,7 +49,7 @@ func TestTheWidgetInAFrameGetsItsTokenByMessageAndTellsNoKey(t *testing.T) {
 		return browsertest.Eval[bool](p, `["keyvend:token-needed", "keyvend:height", "keyvend-connected"].every((type) => got.some((m) => m.type === type))`)
 	})
 	told := browsertest.Eval[string](p, `JSON.stringify(got)`)
-	if strings.Contains(told, canary) || !strings.Contains(told, `"detail":{"slug":"openai","account_id":"data_installation_openai"}`) {
+	if strings.Contains(told, canary) || !strings.Contains(told, `"detail":{"slug":"openai","account_id":"`+accountID("openai")+`"}`) {
 		t.Errorf("the frame tells %s", told)
 	}
 	if strangers := browsertest.Eval[int](p, `got.filter((m) => m.origin !== `+quoted(k.url)+`).length`); strangers != 0 {

@@ -1,6 +1,8 @@
 package widget_test
 
 import (
+	"crypto/sha256"
+	"encoding/base32"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -166,10 +168,16 @@ func (k *keyvend) offer(slug string, account object, change ...object) {
 	}
 }
 
+// accountID is the id of the account of that name.
+func accountID(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return "data_installation_0" + base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").EncodeToString(sum[:])[:25]
+}
+
 // account is a connected one; change may change it.
-func account(id, last4 string, change ...object) object {
+func account(name, last4 string, change ...object) object {
 	a := object{
-		"id": id, "state": "connected", "api_key_last_4": last4, "config": object{}, "expires_at": nil, "last_used_at": nil,
+		"id": accountID(name), "state": "connected", "api_key_last_4": last4, "config": object{}, "expires_at": nil, "last_used_at": nil,
 		"health": nil, "created_at": "2026-02-03T23:30:00.000Z", "updated_at": "2026-02-03T23:30:00.000Z",
 	}
 	for _, c := range change {
@@ -182,7 +190,10 @@ func account(id, last4 string, change ...object) object {
 
 // health is what is known of a key.
 func health(verdict, reason, sentence string) object {
-	return object{"verdict": verdict, "reason": reason, "sentence": sentence, "checked_at": "2026-03-01T12:00:00.000Z"}
+	return object{
+		"verdict": verdict, "reason": reason, "sentence": sentence, "checked_at": "2026-03-01T12:00:00.000Z",
+		"last_good_at": nil, "first_bad_at": nil, "consecutive_unknowns": 0, "next_check_at": nil,
+	}
 }
 
 // keys are the bodies of all that was stored.
@@ -271,15 +282,20 @@ func (k *keyvend) widget(r *http.Request, body []byte) answer {
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
 	switch last := parts[len(parts)-1]; {
 	case last == "providers":
-		return jsonAnswer(object{"object": "list", "data": k.offered(user)})
+		return listAnswer(k.offered(user))
 	case last == "reads":
-		return jsonAnswer(object{"object": "list", "data": k.reads})
+		return listAnswer(append([]object{}, k.reads...))
 	case last == "api-key":
 		return k.put(owner{user, parts[2]}, body)
 	case parts[2] == "installations":
 		return k.remove(user, last)
 	}
 	return answer{http.StatusNotFound, `{"message":"There is nothing here.","code":"not_found"}`}
+}
+
+// listAnswer is the whole of a list.
+func listAnswer(data []object) answer {
+	return jsonAnswer(object{"object": "list", "data": data, "list_metadata": object{"before": nil, "after": nil}})
 }
 
 func jsonAnswer(v any) answer {
@@ -315,14 +331,18 @@ func (k *keyvend) put(of owner, body []byte) answer {
 		return answer{http.StatusNotFound, `{"message":"This provider is not offered any more. Reload the page.","code":"not_found"}`}
 	}
 	if k.accounts[of] == nil {
-		k.accounts[of] = account("data_installation_"+of.slug, "")
+		k.accounts[of] = account(of.slug, "")
 	}
 	stored := k.accounts[of]
 	stored["api_key_last_4"], stored["state"] = key[max(0, len(key)-4):], "connected"
 	if config, sent := sent["config"]; sent {
 		stored["config"] = config
 	}
-	return jsonAnswer(stored)
+	return jsonAnswer(object{
+		"object": "connected_account", "id": stored["id"], "user_id": of.user, "organization_id": nil, "scopes": []string{},
+		"auth_method": "api_key", "api_key_last_4": stored["api_key_last_4"], "state": stored["state"], "config": stored["config"],
+		"created_at": stored["created_at"], "updated_at": stored["updated_at"],
+	})
 }
 
 func (k *keyvend) remove(user, id string) answer {

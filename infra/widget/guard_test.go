@@ -123,7 +123,7 @@ func TestADoubtIsToldBeforeAnythingIsSent(t *testing.T) {
 
 func TestSettingsGoWithAKey(t *testing.T) {
 	k := newKeyvend(t)
-	k.offer("datadog", account("data_installation_datadog", "0000", object{"config": object{"site": "datadoghq.eu"}}))
+	k.offer("datadog", account("datadog", "0000", object{"config": object{"site": "datadoghq.eu"}}))
 	k.offer("freshdesk", nil)
 	p := browsertest.Open(t)
 	p.Visit(k.element(""))
@@ -171,7 +171,7 @@ func TestASettingThatIsNoOptionAnyMoreIsChosenAnew(t *testing.T) {
 		"field": "region", "label": "Region", "description": "Where it is.", "required": false, "default": "moon",
 		"options": []object{{"value": "moon", "label": "Moon"}, {"value": "venus", "label": "Venus"}},
 	}}
-	k.offer("acme", account("data_installation_acme", "0000", object{"config": object{"region": "mars"}}), object{"config_fields": fields})
+	k.offer("acme", account("acme", "0000", object{"config": object{"region": "mars"}}), object{"config_fields": fields})
 	p := browsertest.Open(t)
 	p.Visit(k.element(""))
 	p.Click("button", "Replace key: acme")
@@ -183,8 +183,8 @@ func TestASettingThatIsNoOptionAnyMoreIsChosenAnew(t *testing.T) {
 
 func TestAServiceOrSettingMayBeCalledLikeAMemberOfEveryObject(t *testing.T) {
 	k := newKeyvend(t)
-	fields := []object{{"field": "constructor", "label": "Builder", "description": "Who built it.", "required": false}}
-	k.offer("constructor", account("data_installation_acme", "0000"), object{"config_fields": fields})
+	fields := []object{{"field": "constructor", "label": "Builder", "description": "Who built it.", "required": false, "format": "hostname"}}
+	k.offer("constructor", account("constructor", "0000"), object{"config_fields": fields})
 	p := browsertest.Open(t)
 	p.Visit(k.element(""))
 	p.Click("button", "Replace key: constructor")

@@ -81,7 +81,7 @@ func TestWhatIsOpenAndEnteredSurvivesThatTheListIsMadeAnew(t *testing.T) {
 
 func TestWhatIsSaidOfAKeyIsWhatTheNewestListSays(t *testing.T) {
 	k := newKeyvend(t)
-	mine := account("data_installation_1", "Yz89")
+	mine := account("openai", "Yz89")
 	k.offer("openai", mine)
 	p := browsertest.Open(t)
 	p.Visit(k.element(""))
@@ -112,11 +112,11 @@ func oneRead(name string) []object {
 	}}
 }
 
-const readsPath = "GET /_widgets/keyvend/accounts/data_installation_1/reads"
+var readsPath = "GET /_widgets/keyvend/accounts/" + accountID("openai") + "/reads"
 
 func TestALateAnswerAboutReadsReplacesNoNewerOne(t *testing.T) {
 	k := newKeyvend(t)
-	k.offer("openai", account("data_installation_1", "Yz89"))
+	k.offer("openai", account("openai", "Yz89"))
 	k.reads = oneRead("Nightly import")
 	p := browsertest.Open(t)
 	p.Visit(k.element(""))
@@ -143,6 +143,29 @@ func TestALateAnswerAboutReadsReplacesNoNewerOne(t *testing.T) {
 	p.Says("with Nightly import")
 	if n := asked(); n != 2 {
 		t.Errorf("the reads were asked for %d times", n)
+	}
+}
+
+func TestAListThatIsTheSameIsNotMadeAnew(t *testing.T) {
+	k := furnished(t)
+	p := browsertest.Open(t)
+	p.Visit(k.element(""))
+	p.Click("button", "Who used it: OpenAI")
+	p.Says("with Nightly import")
+	p.Do(`window.button = document.querySelector("keyvend-pipes").shadowRoot.querySelector("li button")`)
+	k.mu.Lock()
+	k.reads = append(oneRead("Exports"), k.reads...)
+	k.mu.Unlock()
+	p.Do(`await document.querySelector("keyvend-pipes").reload()`)
+	p.Says("with Exports")
+	if !browsertest.Eval[bool](p, `button.isConnected`) {
+		t.Error("the button under the mouse is another")
+	}
+	k.offer("linear", nil)
+	p.Do(`await document.querySelector("keyvend-pipes").reload()`)
+	p.Find("button", "Connect: Linear")
+	if browsertest.Eval[bool](p, `button.isConnected`) {
+		t.Error("what has changed is not shown")
 	}
 }
 

@@ -87,7 +87,7 @@ func TestF45_TheKeyIsNowhereOnceItWasSent(t *testing.T) {
 		p.Click("button", "Save key")
 		if c.status == 0 {
 			p.Says("the key is saved")
-			if heard := browsertest.Eval[string](p, `heard.join()`); heard != `{"slug":"openai","account_id":"data_installation_openai"}` {
+			if heard := browsertest.Eval[string](p, `heard.join()`); heard != `{"slug":"openai","account_id":"`+accountID("openai")+`"}` {
 				t.Errorf("the page hears %s", heard)
 			}
 		} else {
@@ -215,7 +215,7 @@ func TestF48_WhatCouldRunIsNotMade(t *testing.T) {
 
 func TestNothingIsAskedOfAnyoneElse(t *testing.T) {
 	k := newKeyvend(t)
-	k.offer("openai", account("data_installation_1", "Yz89"))
+	k.offer("openai", account("openai", "Yz89"))
 	p := browsertest.Open(t)
 	p.Visit(k.element(""))
 	p.Says("OpenAI")
@@ -243,7 +243,7 @@ func TestF48_MarkupIsShownAsText(t *testing.T) {
 			{"field": "choice", "label": "Choice", "description": text, "required": false, "options": []object{{"value": text, "label": text}}},
 		}
 		slug := fmt.Sprintf("acme-%d", i)
-		k.offer(slug, account(text, "Yz89", object{"health": health("invalid", "other", text)}), object{
+		k.offer(slug, account("", "Yz89", object{"id": text, "health": health("invalid", "other", text)}), object{
 			"name": text, "description": text, "key_hint": text, "help": text, "help_url": "https://acme.example/" + text, "config_fields": settings,
 		})
 		k.answer("PUT /_widgets/DataIntegrations/"+slug+"/api-key", http.StatusUnprocessableEntity, jsonAnswer(object{"message": text}).body)

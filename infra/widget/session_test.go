@@ -116,7 +116,7 @@ func TestAnotherUsersTokenContinuesNothing(t *testing.T) {
 		"a user of that name of": {anna, "tenant_01KJMMA2G0E8CREG05T91RTXB5"},
 	} {
 		k := newKeyvend(t)
-		k.offer("openai", account("data_installation_1", "Yz89"))
+		k.offer("openai", account("openai", "Yz89"))
 		k.reads = oneRead("Nightly import")
 		p := browsertest.Open(t)
 		p.Visit(k.element(""))
@@ -245,9 +245,9 @@ func TestAKeysHealthIsSaidInWords(t *testing.T) {
 		"new":     {object{}, "new: the key is saved. It will be checked soon.", "Not checked yet"},
 	}
 	for slug, c := range cases {
-		k.offer(slug, account("data_installation_"+slug, "Yz89", c.account))
+		k.offer(slug, account(slug, "Yz89", c.account))
 	}
-	k.offer("ended", account("data_installation_ended", "Yz89", object{"state": "needs_reauthorization", "health": health("valid", "works", "The key works.")}))
+	k.offer("ended", account("ended", "Yz89", object{"state": "needs_reauthorization", "health": health("valid", "works", "The key works.")}))
 	p := browsertest.Open(t)
 	p.Visit(k.element(""))
 	p.Says("Needs a new key")

@@ -1,7 +1,10 @@
 package api_test
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -37,7 +40,13 @@ type loot struct {
 	accounts map[string]string // ids by slug
 }
 
-func secretOf(slug string) string { return boottest.Canary + slug + "-0123456789abcdef" }
+// secretOf is anna's key at a home: what follows the slug is nobody else's.
+func secretOf(slug string) string { return boottest.Canary + slug + "-" + tailOf(slug) }
+
+func tailOf(slug string) string {
+	sum := sha256.Sum256([]byte(slug))
+	return hex.EncodeToString(sum[:])[:16]
+}
 
 func newLoot(t *testing.T) loot {
 	t.Helper()
@@ -86,7 +95,10 @@ func (l loot) watch(t *testing.T, ask catalog.Ask) {
 		}
 	}
 	for slug, home := range homes {
-		carries := strings.Contains(sent, secretOf(slug)) || strings.Contains(sent, base64.StdEncoding.EncodeToString([]byte(secretOf(slug))))
+		carries := strings.Contains(sent, base64.StdEncoding.EncodeToString([]byte(secretOf(slug))))
+		for tail := tailOf(slug); len(tail) >= 6; tail = tail[1:] {
+			carries = carries || strings.Contains(sent, tail[:6])
+		}
 		if carries && (ask.Host != home || !strings.HasPrefix(string(ask.URL.Reveal()), "https://"+home+"/")) {
 			t.Errorf("the key of %s goes to %s", slug, ask.URL.Reveal())
 		}
@@ -118,6 +130,11 @@ func attempts() []string {
 		`{'config_fields':[` + strings.ReplaceAll(siteField, `"us"`, `"thief"`) + `]}`,
 		`{'config_fields':[{'field':'site','label':'Site','description':'Where.','required':false,'default':'thief.example','example':'a.example','format':'hostname'}],'check':` + strings.Replace(theirs, thief, "{site}", 1) + `}`,
 		`{'verify_on_save':'require','on_invalid':'advise','check_interval':'15m'}`,
+		// What a check says of a key by being made, or by the rules that read its answer.
+		`{'config_fields':[` + derived("own-", "0") + `],'check':` + strings.Replace(atHome, `"method"`, `"headers":{"X-Part":"{part}"},"method"`, 1) + `}`,
+		`{'config_fields':[` + derived("-", "0") + `],'check':` + strings.Replace(atHome, "/me", "/me/{part}?q={part}", 1) + `}`,
+		`{'config_fields':[` + derived("-", "0") + `],'check':` + strings.Replace(atHome, "api.acme.example", "{part}.acme.example", 1) + `}`,
+		`{'check':` + strings.Replace(atHome, `"valid"`, `"when":[{"status":200,"all":[{"path":"authorization","starts_with":"Bearer sk-"}],"verdict":"limited"}],"valid"`, 1) + `}`,
 		`{'config':{'domain':'thief.example','site':'us'},'metadata':{'a':'b'}}`, `{'config':{'site':'us'}}`, `{'config':{}}`,
 		`{'state':'connected'}`, `{'enabled':true,'custom_provider':{'name':'Trust me'},'description':'Paste your key.'}`,
 		// Keys of his own, beside those that are there.
@@ -133,6 +150,13 @@ func attempts() []string {
 		all[i] = text.Replace(all[i])
 	}
 	return all
+}
+
+// derived is a setting that the key itself would hold, if what follows a mark in it
+// begins with a guess.
+func derived(mark, guess string) string {
+	return `{"field":"part","label":"Part","description":"Of the key.","required":false,"example":"` + guess + `a","derive_from_key":{"after_last":"` + mark + `"},
+		"shapes":[{"parts":[{"text":"` + guess + `"},{"alphabet":"lower_alphanumeric"}]}]}`
 }
 
 // places are the addresses of an operation, with every value that its variables
@@ -275,5 +299,111 @@ func TestF60_WhoChangesACheckReadsNoKeyOutOfItsVerdicts(t *testing.T) {
 	right, wrong := guess("sk-"), guess("pk-")
 	if right != wrong || right == "unknown" {
 		t.Errorf("the right beginning is %s, the wrong one %s", right, wrong)
+	}
+}
+
+// Two keys of one length that agree in no character but their beginning.
+const (
+	oneKey   = boottest.Canary + "ab12cd34ef56ab12"
+	otherKey = boottest.Canary + "zy98xw76vu54zy98"
+)
+
+// said is what a session can see of a key by its checks, without times: of when the
+// next look is due it says how soon, since a part of that is left to chance.
+func (l loot) said(session, id string) string {
+	got := l.Must(http.StatusOK, session, "GET", "/keyvend/accounts/"+id, "")
+	var history struct {
+		Data []struct{ Verdict, Reason, Sentence, Cause string }
+	}
+	text := l.Must(http.StatusOK, session, "GET", "/keyvend/accounts/"+id+"/history", "").Body
+	if err := json.Unmarshal([]byte(text), &history); err != nil {
+		return err.Error()
+	}
+	next := "never"
+	if due, err := time.Parse(time.RFC3339, got.Text("health.next_check_at")); err == nil {
+		next = fmt.Sprint("within the hour: ", due.Before(l.Clock.Now().Add(time.Hour)))
+	}
+	return fmt.Sprint(got.Text("state"), " ", got.Text("health.verdict"), " ", got.Text("health.reason"), " ", got.Text("health.consecutive_unknowns"), " ", next, " ", history)
+}
+
+// guesses are definitions that tell two keys apart if a part of a key decides what
+// a check is, or what is thought of its answer.
+func guesses() []string {
+	var all []string
+	fields := []string{
+		derived("canary-", "ab"), derived("canary-", "zy98"), derived("b", "12"), derived("-", "a"),
+		strings.Replace(derived("canary-", "ab"), `"example"`, `"default":"abc","example"`, 1),
+		strings.Replace(derived("canary-", "ab"), `{"text":"ab"}`, `{"one_of":["ab","cd"]}`, 1),
+		`{"field":"part","label":"Part","description":"Of the key.","required":false,"options":[{"value":"12","label":"A"},{"value":"ab12cd34ef56ab12","label":"B"}],"derive_from_key":{"after_last":"canary-"}}`,
+		`{"field":"part","label":"Part","description":"Of the key.","required":false,"default":"api.example","example":"api.example","format":"hostname","derive_from_key":{"after_last":"canary-"}}`,
+		`{"field":"part","label":"Part","description":"No part of it.","required":false,"default":"ab12","example":"ab12","shapes":[{"parts":[{"text":"ab"},{"alphabet":"visible"}]}]}`,
+		`{"field":"part","label":"Part","description":"No part of it.","required":false,"example":"ab12","shapes":[{"parts":[{"text":"ab"},{"alphabet":"visible"}]}]}`,
+	}
+	places := []string{
+		atHome,
+		strings.Replace(atHome, `"method"`, `"headers":{"X-Part":"{part}"},"method"`, 1),
+		strings.Replace(atHome, "/me", "/{part}", 1),
+		strings.Replace(atHome, "/me", "/me?q={part}", 1),
+		strings.Replace(atHome, "Bearer {key}", "Bearer {part}{key}", 1),
+		strings.Replace(atHome, "api.", "{part}.", 1),
+		strings.Replace(atHome, "/me", "/whole", 1),
+	}
+	rules := []string{
+		"",
+		`"when":[{"status":200,"all":[{"path":"sent","starts_with":"https://api.acme.example/me?q=ab"}],"verdict":"limited"},{"status":200,"all":[{"path":"header.X-Part","starts_with":"zy"}],"verdict":"limited"}],`,
+		`"when":[{"status":200,"all":[{"path":"header.Authorization","starts_with":"Bearer ` + oneKey[:3] + `"},{"path":"header.Authorization","exists":true}],"verdict":"limited"}],`,
+	}
+	for _, field := range fields {
+		for _, place := range places {
+			for _, rule := range rules {
+				all = append(all, `{"config_fields":[`+field+`],"check":`+strings.Replace(place, `"valid"`, rule+`"valid"`, 1)+`}`)
+			}
+		}
+	}
+	return all
+}
+
+func TestF60_NoDefinitionTellsTwoKeysApart(t *testing.T) {
+	l := newLoot(t)
+	manager := l.Key(l.tenant, "manage")
+	ids := make([]string, 2)
+	for i, key := range []string{oneKey, otherKey} {
+		ids[i] = l.Must(http.StatusOK, l.token, "PUT", "/data-integrations/own/api-key", fmt.Sprintf(`{"user_id":"user-%d","secret":"%s"}`, i, key)).Text("id")
+	}
+	// A host that repeats what it is sent, the key itself where it is asked for /whole.
+	l.Providers.Answer(func(ask catalog.Ask) (health.Answer, error) {
+		whole := strings.HasSuffix(string(ask.URL.Reveal()), "/whole")
+		header := map[string]string{}
+		for name, value := range ask.Header {
+			if whole || name != "Authorization" {
+				header[name] = string(value.Reveal())
+			}
+		}
+		text, err := json.Marshal(map[string]any{"sent": string(ask.URL.Reveal()), "header": header})
+		return boottest.Says(http.StatusOK, string(text)), err
+	})
+	taken, verdicts := 0, map[string]bool{}
+	for _, definition := range guesses() {
+		session := l.Session(manager) // none lasts
+		if l.Do(session, "PATCH", "/keyvend/integrations/own", definition).Status == http.StatusOK {
+			taken++
+		}
+		for range 2 { // the second look confirms a refusal
+			l.Clock.Pass(10 * time.Minute)
+			for _, id := range ids {
+				l.Must(http.StatusAccepted, session, "POST", "/keyvend/accounts/"+id+"/check", "")
+			}
+			l.Check()
+			l.Clock.Pass(10 * time.Minute)
+			l.Check()
+		}
+		one, other := l.said(session, ids[0]), l.said(session, ids[1])
+		if one != other {
+			t.Fatalf("after %s\none key:   %s\nthe other: %s", definition, one, other)
+		}
+		verdicts[strings.Fields(one)[1]] = true
+	}
+	if taken == 0 || len(verdicts) < 2 {
+		t.Errorf("%d definitions were taken, and made for the verdicts %v: this test sees little", taken, verdicts)
 	}
 }

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"crypto/hmac"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -46,9 +47,20 @@ func (in *Integration) Provider() catalog.Provider {
 		AuthMethods:  []string{string(in.AuthMethod)},
 		KeyPage:      in.Custom.HelpURL,
 		KeyHint:      in.Custom.KeyHint,
-		ConfigFields: in.Custom.ConfigFields,
+		ConfigFields: underived(in.Custom.ConfigFields),
 		Check:        in.Custom.Check,
 	}
+}
+
+// underived are the fields of a custom provider. The catalog alone may have values
+// found in keys: who defines a field that only some keys have a value for learns
+// from each check that is made, or not, how a key goes on.
+func underived(fields []catalog.ConfigField) []catalog.ConfigField {
+	fields = slices.Clone(fields)
+	for i := range fields {
+		fields[i].DeriveFromKey = nil
+	}
+	return fields
 }
 
 // MACer makes MACs under a tenant's key, as seal.IngestKey does.

@@ -8,6 +8,7 @@ import (
 
 	"keyvend/pkg/catalog"
 	"keyvend/pkg/integration"
+	"keyvend/pkg/secret"
 )
 
 // hasher stands in for a tenant's key.
@@ -114,5 +115,18 @@ func TestAnIntervalIsMinutesOrHoursOrOff(t *testing.T) {
 		if integration.Interval(text).Known() {
 			t.Errorf("%q is an interval", text)
 		}
+	}
+}
+
+func TestF60_OnlyTheCatalogFindsSettingsInKeys(t *testing.T) {
+	in := custom()
+	in.Custom.ConfigFields[0].DeriveFromKey = &catalog.Derivation{AfterLast: "-"}
+	p := in.Provider()
+	ask, err := p.Check.Ask(p.ConfigFields, nil, secret.FromString("key-eu"))
+	if err != nil || ask.Host != "us.example.com" {
+		t.Errorf("asked %q: %v", ask.Host, err)
+	}
+	if in.Custom.ConfigFields[0].DeriveFromKey == nil {
+		t.Error("what is stored was changed, and with it what secrets are bound to")
 	}
 }

@@ -143,6 +143,7 @@ func (c *DefinitionChange) redefine(v *Visit, in *integration.Integration, custo
 		}
 	}
 	add("config_fields", "invalid_value", catalog.ValidateFields(custom.ConfigFields)...)
+	add("config_fields", "not_supported", derived(custom.ConfigFields)...)
 	if len(details) == 0 && custom.Check != nil {
 		add("check.", "invalid_value", custom.Check.Validate(custom.ConfigFields)...)
 	}
@@ -150,6 +151,19 @@ func (c *DefinitionChange) redefine(v *Visit, in *integration.Integration, custo
 		add("", "bound_to_secrets", relocated(in.Custom, custom)...)
 	}
 	return wrongValues(details)
+}
+
+// derived names the settings whose values would be found in keys: by such
+// definitions keys can be read out, one guess at a time.
+func derived(fields []catalog.ConfigField) []catalog.Problem {
+	var problems []catalog.Problem
+	for i, f := range fields {
+		if f.DeriveFromKey != nil {
+			problems = append(problems, catalog.Problem{Field: fmt.Sprintf("[%d].derive_from_key", i),
+				Reason: "Only providers of the catalog have settings that are found in keys. Leave this out: users are asked for the value."})
+		}
+	}
+	return problems
 }
 
 // errForeignCheck: the check in an integration's row was not set over the API.

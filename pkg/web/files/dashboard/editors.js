@@ -121,12 +121,11 @@ function setting(now) {
     description: text({ name: "", label: "What to enter", value: now?.description ?? "", required: true, max: 300 }),
     default: text({ name: "", label: "Default", help: "What holds when it is not given.", value: now?.default ?? "", code: true, max: 255 }),
     example: text({ name: "", label: "Example", help: "Shown to whoever enters something of another form. Lists need none.", value: now?.example ?? "", code: true, max: 255 }),
-    derive_from_key: text({ name: "", label: "Found in the key after the last", help: "When the key itself ends in the value: the text before it, such as a hyphen.", value: now?.derive_from_key?.after_last ?? "", code: true }),
   };
   const required = tick({ name: "", label: "Required", help: "There is no key without it.", checked: now?.required ?? false });
   const form = valueForm(now);
   return {
-    node: el("div", {}, f.field.node, f.label.node, f.description.node, required.node, form.node, f.default.node, f.example.node, f.derive_from_key.node),
+    node: el("div", {}, f.field.node, f.label.node, f.description.node, required.node, form.node, f.default.node, f.example.node),
     fields: (at) => [named(form.fields(at)[0] ?? f.field, at), ...Object.entries(f).map(([name, field]) => named(field, `${at}.${name}`)), ...form.fields(at)],
     value: () => ({
       field: f.field.value().trim(),
@@ -136,7 +135,6 @@ function setting(now) {
       ...form.value(),
       ...some("default", f.default.value().trim()),
       ...some("example", f.example.value().trim()),
-      ...(f.derive_from_key.value() !== "" && { derive_from_key: { after_last: f.derive_from_key.value() } }),
     }),
   };
 }

@@ -230,8 +230,10 @@ export class KeyvendPipes extends HTMLElement {
     try {
       const offers = await server.offers();
       if (late()) return this.#newest;
+      // What is the same stays, so that nobody's click is lost.
+      const same = this.#offers && JSON.stringify(offers) === JSON.stringify(this.#offers);
       this.#offers = offers;
-      this.#list();
+      if (!same) this.#list();
       this.#refresh(offers);
     } catch (failure) {
       if (late()) return this.#newest;
