@@ -116,11 +116,26 @@ export function settings(values) {
  */
 function setting(now) {
   const f = {
-    field: text({ name: "", label: "Name of the setting", help: "What it is called in config and, in braces, in the check: lower case, such as region.", value: now?.field ?? "", required: true, code: true, max: 32 }),
+    field: text({
+      name: "",
+      label: "Name of the setting",
+      help: "What it is called in config and, in braces, in the check: lower case, such as region.",
+      value: now?.field ?? "",
+      required: true,
+      code: true,
+      max: 32,
+    }),
     label: text({ name: "", label: "Label", help: "What users see.", value: now?.label ?? "", required: true, max: 60 }),
     description: text({ name: "", label: "What to enter", value: now?.description ?? "", required: true, max: 300 }),
     default: text({ name: "", label: "Default", help: "What holds when it is not given.", value: now?.default ?? "", code: true, max: 255 }),
-    example: text({ name: "", label: "Example", help: "Shown to whoever enters something of another form. Lists need none.", value: now?.example ?? "", code: true, max: 255 }),
+    example: text({
+      name: "",
+      label: "Example",
+      help: "Shown to whoever enters something of another form. Lists need none.",
+      value: now?.example ?? "",
+      code: true,
+      max: 255,
+    }),
   };
   const required = tick({ name: "", label: "Required", help: "There is no key without it.", checked: now?.required ?? false });
   const form = valueForm(now);
@@ -172,8 +187,19 @@ function valueForm(now) {
       ...(odd ? [{ value: "odd", label: "As it is now" }] : []),
     ],
   });
-  const options = lines({ name: "", label: "The list", help: "One in a line, the default first: the value, or value = what users see.", value: (now?.options ?? []).map((o) => `${o.value} = ${o.label}`).join("\n"), code: true });
-  const alphabet = choice({ name: "", label: "Kind of characters", value: simple?.alphabet ?? "lower_alphanumeric", options: Object.entries(alphabets).map(([value, label]) => ({ value, label })) });
+  const options = lines({
+    name: "",
+    label: "The list",
+    help: "One in a line, the default first: the value, or value = what users see.",
+    value: (now?.options ?? []).map((o) => `${o.value} = ${o.label}`).join("\n"),
+    code: true,
+  });
+  const alphabet = choice({
+    name: "",
+    label: "Kind of characters",
+    value: simple?.alphabet ?? "lower_alphanumeric",
+    options: Object.entries(alphabets).map(([value, label]) => ({ value, label })),
+  });
   const extra = text({ name: "", label: "Further characters", value: simple?.extra ?? "", code: true });
   const least = text({ name: "", label: "At least so many", value: number(simple?.length ?? simple?.min_length) });
   const most = text({ name: "", label: "At most so many", value: number(simple?.length ?? simple?.max_length) });
@@ -183,7 +209,12 @@ function valueForm(now) {
     format: el("p", { class: "help" }, "Without https:// and without a path."),
     odd: el("pre", { tabindex: "0" }, JSON.stringify(odd, null, 2)),
   };
-  const part = () => ({ alphabet: alphabet.value(), ...some("extra", extra.value()), ...counted("min_length", least.value()), ...counted("max_length", most.value()) });
+  const part = () => ({
+    alphabet: alphabet.value(),
+    ...some("extra", extra.value()),
+    ...counted("min_length", least.value()),
+    ...counted("max_length", most.value()),
+  });
   return {
     node: varied(kind, boxes),
     fields: (at) => {
@@ -432,7 +463,15 @@ function rule(now) {
  * @returns {Editor<Condition>}
  */
 function condition(now) {
-  const path = text({ name: "", label: "Where in the body", help: "Names with dots between; name[] is each element of a list.", value: now?.path ?? "", required: true, code: true, max: 200 });
+  const path = text({
+    name: "",
+    label: "Where in the body",
+    help: "Names with dots between; name[] is each element of a list.",
+    value: now?.path ?? "",
+    required: true,
+    code: true,
+    max: 200,
+  });
   const test = choice({
     name: "",
     label: "The value there",
@@ -447,7 +486,13 @@ function condition(now) {
       { value: "exists", label: "is there" },
     ],
   });
-  const value = lines({ name: "", label: "Text, number, or texts one in a line", value: now?.one_of?.join("\n") ?? now?.starts_with ?? String(now?.equals ?? ""), rows: 1, code: true });
+  const value = lines({
+    name: "",
+    label: "Text, number, or texts one in a line",
+    value: now?.one_of?.join("\n") ?? now?.starts_with ?? String(now?.equals ?? ""),
+    rows: 1,
+    code: true,
+  });
   const show = () => (value.node.hidden = ["true", "false", "exists"].includes(test.value()));
   test.control.addEventListener("change", show);
   show();
@@ -541,7 +586,14 @@ export function policy(now) {
       { value: "advise", label: "vend it all the same, and tell" },
     ],
   });
-  const interval = text({ name: "", label: "Checks every", help: "off, or minutes or hours such as 90m or 24h, from 15m to 720h.", value: now.check_interval, required: true, code: true });
+  const interval = text({
+    name: "",
+    label: "Checks every",
+    help: "off, or minutes or hours such as 90m or 24h, from 15m to 720h.",
+    value: now.check_interval,
+    required: true,
+    code: true,
+  });
   return {
     node: el("div", {}, verify.node, invalid.node, interval.node),
     fields: () => [named(verify, "verify_on_save"), named(invalid, "on_invalid"), named(interval, "check_interval")],

@@ -304,7 +304,17 @@ function thawing(ice, client) {
       ice,
       !frozen?.frozen
         ? null
-        : el("p", {}, el("strong", {}, "Nothing is vended: "), "this tenant is frozen since ", hour(frozen.since), " (", said(frozen.reason), "). ", el("a", { href: to(["settings"]) }, "Settings")),
+        : el(
+          "p",
+          {},
+          el("strong", {}, "Nothing is vended: "),
+          "this tenant is frozen since ",
+          hour(frozen.since),
+          " (",
+          said(frozen.reason),
+          "). ",
+          el("a", { href: to(["settings"]) }, "Settings"),
+        ),
     );
   };
 }

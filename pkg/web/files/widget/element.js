@@ -429,7 +429,8 @@ export class KeyvendPipes extends HTMLElement {
   #open(title, role, offer, first, ...content) {
     this.#news.textContent = "";
     const from = this.#focusedKey();
-    const dialog = open(/** @type {ShadowRoot} */ (this.shadowRoot), title, role, () => this.#focus(from, `rotate ${offer.slug}`, `connect ${offer.slug}`, "retry"), first, ...content);
+    const back = () => this.#focus(from, `rotate ${offer.slug}`, `connect ${offer.slug}`, "retry");
+    const dialog = open(/** @type {ShadowRoot} */ (this.shadowRoot), title, role, back, first, ...content);
     this.#rank(dialog);
     return dialog;
   }

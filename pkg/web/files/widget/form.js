@@ -127,7 +127,8 @@ export class KeyForm {
   #tell({ taken, doubt, level, vendor }, pasted) {
     const { words, offer, input } = this;
     const lines = [...taken.map((what) => words.say(`taken.${what}`)), ...(doubt ? [words.say(`doubt.${doubt}`, { name: offer.name, vendor })] : [])];
-    const undo = taken.length > 0 && !/[\r\n]/.test(pasted) && el("button", { type: "button", part: "button", click: () => this.#leave(pasted) }, words.say("asPasted"));
+    const leave = el("button", { type: "button", part: "button", click: () => this.#leave(pasted) }, words.say("asPasted"));
+    const undo = taken.length > 0 && !/[\r\n]/.test(pasted) && leave;
     const color = { refuse: "bad", warn: "warning", note: "hint", "": "hint" }[level];
     const message = lines.length > 0 && el("div", { class: `notice ${color}` }, el("span", {}, lines.join(" ")), undo);
     if (message ? message.textContent !== this.notice.textContent : this.notice.firstChild) this.notice.replaceChildren(...(message ? [message] : []));

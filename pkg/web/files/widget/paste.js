@@ -7,7 +7,8 @@
 import { SHAPES } from "./shapes.js";
 
 /**
- * @typedef {"keyvend_api_key" | "keyvend_token" | "whole_command" | "bearer_prefix" | "lines" | "shortened" | "characters" | "too_long" | "publishable" | "other_vendor" | "space_inside" | "unlike" | "test_key"} Doubt
+ * @typedef {Mistake | "lines" | "shortened" | "characters" | "too_long" | "publishable" | "other_vendor" | "space_inside" | "unlike" | "test_key"} Doubt
+ * @typedef {"keyvend_api_key" | "keyvend_token" | "whole_command" | "bearer_prefix"} Mistake what package paste spots
  * @typedef {"spaces" | "invisible" | "quotes" | "bearer" | "name" | "breaks"} Wrapping
  *
  * @typedef {object} Look
@@ -209,7 +210,7 @@ function doubtOf(key, slug, own) {
  * mistake is what package paste spots.
  *
  * @param {string} text
- * @returns {"" | "keyvend_api_key" | "keyvend_token" | "whole_command" | "bearer_prefix"}
+ * @returns {"" | Mistake}
  */
 export function mistake(text) {
   const bare = text.trim().replace(/^(["'`])(.*)\1[,;]*$/s, "$2").trim();

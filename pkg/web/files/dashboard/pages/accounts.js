@@ -69,7 +69,12 @@ function nothing({ place }, more) {
     { class: "empty" },
     filtered
       ? ["No account is like that. Filters are exact: look for a different spelling, or ", el("a", { href: to(["accounts"]) }, "show all accounts"), "."]
-      : ["No account is connected yet. Accounts come from users who bring a key in the widget, or from your backend with PUT /data-integrations/{slug}/api-key. ", el("a", { href: to([]) }, "See the integrations"), "."],
+      : [
+        "No account is connected yet. Accounts come from users who bring a key in the widget, or from your backend with ",
+        "PUT /data-integrations/{slug}/api-key. ",
+        el("a", { href: to([]) }, "See the integrations"),
+        ".",
+      ],
   );
 }
 

@@ -104,7 +104,9 @@ function shown(context, rows) {
     return el(
       "p",
       { class: "empty" },
-      filtered ? ["No event of the last 30 days is like that. ", el("a", { href: to(["events"]) }, "Show all events"), "."] : "Nothing has happened within the last 30 days. When a user brings, replaces or loses a key, it shows here.",
+      filtered
+        ? ["No event of the last 30 days is like that. ", el("a", { href: to(["events"]) }, "Show all events"), "."]
+        : "Nothing has happened within the last 30 days. When a user brings, replaces or loses a key, it shows here.",
     );
   }
   return table(
