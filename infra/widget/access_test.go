@@ -388,7 +388,7 @@ func TestThereIsATextForAllThatIsSaid(t *testing.T) {
 		texts[found[1]] = true
 	}
 	said := map[string]bool{}
-	for _, name := range []string{"element", "list", "form", "words"} {
+	for _, name := range []string{"element", "list", "ledger", "form", "words"} {
 		for _, found := range regexp.MustCompile(`say\((?:[\w.]+ \? )?"(\w+)"(?: : "(\w+)")?`).FindAllStringSubmatch(read(t, source+"/"+name+".js"), -1) {
 			said[found[1]] = true
 			if found[2] != "" {

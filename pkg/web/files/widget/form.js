@@ -127,8 +127,7 @@ export class KeyForm {
   #tell({ taken, doubt, level, vendor }, pasted) {
     const { words, offer, input } = this;
     const lines = [...taken.map((what) => words.say(`taken.${what}`)), ...(doubt ? [words.say(`doubt.${doubt}`, { name: offer.name, vendor })] : [])];
-    const leave = el("button", { type: "button", part: "button", click: () => this.#leave(pasted) }, words.say("asPasted"));
-    const undo = taken.length > 0 && !/[\r\n]/.test(pasted) && leave;
+    const undo = taken.length > 0 && !/[\r\n]/.test(pasted) && this.#undo(pasted);
     const color = { refuse: "bad", warn: "warning", note: "hint", "": "hint" }[level];
     const message = lines.length > 0 && el("div", { class: `notice ${color}` }, el("span", {}, lines.join(" ")), undo);
     if (message ? message.textContent !== this.notice.textContent : this.notice.firstChild) this.notice.replaceChildren(...(message ? [message] : []));
@@ -136,6 +135,11 @@ export class KeyForm {
     else input.removeAttribute("aria-invalid");
     this.submit.textContent = words.say(level === "warn" ? "saveAnyway" : "save");
     this.#told = lines.length > 0 ? input.value : "";
+  }
+
+  /** @param {string} pasted */
+  #undo(pasted) {
+    return el("button", { type: "button", part: "button", click: () => this.#leave(pasted) }, this.words.say("asPasted"));
   }
 
   /** @param {string} text */

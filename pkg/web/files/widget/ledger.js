@@ -57,7 +57,7 @@ export class Ledger {
   #news(words) {
     if (this.#state === "failed") return words.say("readsFailed");
     if (this.#reads.length > 0) return words.say("readsZone", { zone: words.zone() });
-    return words.say(this.#state === "loading" ? "readsLoading" : "readsNone");
+    return this.#state === "loading" ? words.say("readsLoading") : words.say("readsNone");
   }
 }
 
