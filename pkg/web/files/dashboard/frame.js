@@ -117,7 +117,7 @@ export function frame(root, of) {
     mark(links, place);
     main.setAttribute("aria-busy", "true");
     const path = to(place.path);
-    const waiting = setTimeout(() => path !== drawn && fill(main, el("p", { class: "empty" }, "Loading…")), 300);
+    const waiting = setTimeout(() => !signal.aborted && path !== drawn && fill(main, el("p", { class: "empty" }, "Loading…")), 300);
     const made = await settled(client, contextOf(place, page.signal), signal);
     clearTimeout(waiting);
     if (signal.aborted) return;
