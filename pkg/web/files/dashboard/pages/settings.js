@@ -1,6 +1,6 @@
 // The tenant's settings, and what stops everything.
 
-import { el } from "../dom.js";
+import { el } from "../../dom.js";
 import { deed } from "../controls.js";
 import { ask } from "../dialogs.js";
 import { form, lines } from "../forms.js";
@@ -50,7 +50,12 @@ function origins(context, now) {
     keep: "origins",
     late: context.fail,
     fields: () => [field],
-    content: [now.allowed_origins.length === 0 ? el("p", { class: "empty" }, "No page may show the widget yet. Write down where your product runs.") : null, field.node],
+    content: [
+      now.allowed_origins.length === 0
+        ? el("p", { class: "empty" }, "No page may show the widget yet. Write down where your product runs.")
+        : null,
+      field.node,
+    ],
     submit: "Save origins",
     act: async () => {
       const allowed_origins = field.value().split("\n").map((line) => line.trim()).filter((line) => line !== "");
