@@ -128,14 +128,11 @@ func TestEveryFunctionIsBuiltByItsMakefileTargetFromTheRoot(t *testing.T) {
 // It builds for this machine's processor: what was compiled for other tests is good
 // for this one too.
 func TestEachBuiltBootstrapIsItsOwnFunction(t *testing.T) {
-	out := t.TempDir()
-	for _, id := range load(t).Named("AWS::Serverless::Function") {
-		build := exec.Command("make", "build-"+id, "ARTIFACTS_DIR="+filepath.Join(out, id), "LAMBDA_ARCH="+runtime.GOARCH)
-		build.Dir = root
-		build.Env = append(os.Environ(), "GOFLAGS=-tags=fakeproviders") // which must not get into what ships
-		if output, err := build.CombinedOutput(); err != nil {
-			t.Fatalf("%s: %v\n%s", id, err, output)
-		}
+	out, ids := t.TempDir(), load(t).Named("AWS::Serverless::Function")
+	if err := testbed.Share("shipped", root, out, func(dir string) error { return makeAll(dir, ids) }); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range ids {
 		info, err := exec.Command("go", "version", "-m", filepath.Join(out, id, "bootstrap")).Output()
 		if err != nil {
 			t.Fatal(err)
@@ -147,6 +144,19 @@ func TestEachBuiltBootstrapIsItsOwnFunction(t *testing.T) {
 			}
 		}
 	}
+}
+
+// makeAll builds functions as SAM does.
+func makeAll(dir string, ids []string) error {
+	for _, id := range ids {
+		build := exec.Command("make", "build-"+id, "ARTIFACTS_DIR="+filepath.Join(dir, id), "LAMBDA_ARCH="+runtime.GOARCH)
+		build.Dir = root
+		build.Env = append(os.Environ(), "GOFLAGS=-tags=fakeproviders") // which must not get into what ships
+		if output, err := build.CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %w\n%s", id, err, output)
+		}
+	}
+	return nil
 }
 
 func TestNoBuildForThisMachineTakesTheTagOfFakeProviders(t *testing.T) {

@@ -66,9 +66,9 @@ func link(from, to string) error {
 }
 
 func duplicate(path, target string) error {
-	text, err := os.ReadFile(path) //nolint:gosec // it was built a moment ago
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(target, text, 0o700) //nolint:gosec // it is a program
+	return os.WriteFile(target, text, 0o700)
 }

@@ -78,6 +78,7 @@ type Account struct {
 	Config        map[string]string      `json:"config,omitempty"` // the provider's declared, non-secret fields; covered by the secrets' MACs
 	Metadata      map[string]string      `json:"metadata,omitempty"`
 	CreatedAt     time.Time              `json:"created_at"`
+	AsOf          time.Time              `json:"as_of,omitzero"` // see Since
 	UpdatedAt     time.Time              `json:"updated_at"`
 	ChangedBy     string                 `json:"changed_by,omitempty"` // who changed it last: an API key or, in the widget, the user; "": keyvend itself
 	ChangedIn     Place                  `json:"changed_in,omitempty"` // where that was
@@ -115,6 +116,17 @@ type Verified struct {
 // One that does not is dead: it was made under a registration since removed.
 func (a *Account) Of(in *integration.Integration) bool {
 	return a != nil && in != nil && !a.Damaged && a.IntegrationID == in.ID
+}
+
+// Since is when the account's user, in its organization, was known to be there:
+// whoever was offboarded later took it along. That is when it was made or, in a
+// widget, when the token was minted that it was made with: such a token stands for
+// its user until it is known that he left, however late the account is written.
+func (a *Account) Since() time.Time {
+	if !a.AsOf.IsZero() {
+		return a.AsOf
+	}
+	return a.CreatedAt
 }
 
 // Binding is what the secrets of owner's account for in are bound to. It is

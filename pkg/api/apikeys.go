@@ -29,6 +29,8 @@ type wireAPIKey struct {
 	CreatedAt string         `json:"created_at"`
 	ExpiresAt *string        `json:"expires_at"`
 	RevokedAt *string        `json:"revoked_at"`
+	IssuedBy  *string        `json:"issued_by"` // the id of an API key
+	IssuedIn  *string        `json:"issued_in"`
 }
 
 // wireIssuedKey tells the token: once, when the key is issued.
@@ -46,7 +48,20 @@ func apiKeyOnWire(k *apikey.Key) wireAPIKey {
 		CreatedAt: stamp(k.CreatedAt),
 		ExpiresAt: stampOrNil(k.ExpiresAt),
 		RevokedAt: stampOrNil(k.RevokedAt),
+		IssuedBy:  orNil(k.IssuedBy),
+		IssuedIn:  orNil(issuedIn(k)),
 	}
+}
+
+// issuedIn is where an API key was issued, "" when an operator did it.
+func issuedIn(k *apikey.Key) string {
+	switch {
+	case k.InSession:
+		return "dashboard"
+	case k.IssuedBy != "":
+		return "api"
+	}
+	return ""
 }
 
 func (h tenantKeys) list(ctx context.Context, v *vault.Visit, in *listAPIKeys) (answer, error) {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"keyvend/pkg/boot/boottest"
+	"keyvend/pkg/catalog"
+	"keyvend/pkg/health"
 	"keyvend/pkg/operator"
 	"keyvend/pkg/table/tabletest"
 )
@@ -230,4 +232,96 @@ func TestADamagedRowTellsNothingToWhoeverIsNobody(t *testing.T) {
 		w.WriteDoc(boottest.APIKeyRow(tenant, k.ID), []byte(`{"scopes":1}`))
 	}
 	w.Must(http.StatusUnauthorized, other, "GET", "/data-integrations", "")
+}
+
+// during has do done while a provider is asked for the first time about a key that
+// is being saved.
+func (a acme) during(do func()) {
+	a.Must(200, a.token, "PATCH", "/keyvend/integrations/openai", `{"verify_on_save":"warn"}`)
+	asked := false
+	a.Providers.Answer(func(catalog.Ask) (health.Answer, error) {
+		if !asked {
+			asked = true
+			do()
+			a.Clock.Pass(2 * time.Second)
+		}
+		return boottest.Says(http.StatusOK, `{}`), nil
+	})
+}
+
+func TestAKeyThatIsBeingSavedDoesNotOutliveItsUsersOffboarding(t *testing.T) {
+	for path, organization := range map[string]string{"/keyvend/users/anna": "", "/keyvend/organizations/org_1": "org_1"} {
+		for _, before := range []string{"", boottest.Canary + "before-0123456789"} {
+			t.Run(path+" with "+before, func(t *testing.T) {
+				a := newWidgeted(t, boottest.Config{})
+				owner := `"user_id":"anna"`
+				if organization != "" {
+					owner += `,"organization_id":"` + organization + `"`
+				}
+				token := a.WidgetToken(a.token, "anna", organization)
+				save := func(token string) boottest.Answer {
+					return a.browse(token, "PUT", myKey, `{"secret":"`+boottest.Canary+`late-0123456789"}`)
+				}
+				if before != "" {
+					a.Must(200, a.token, "PUT", "/data-integrations/openai/api-key", `{`+owner+`,"secret":"`+before+`"}`)
+				}
+				a.Clock.Pass(time.Second)
+				a.during(func() { a.Must(202, a.token, "DELETE", path, "") })
+				if got := save(token); before != "" && organization == "" && got.Code() != "invalid_widget_token" {
+					t.Errorf("whoever loses his row decides anew, without a right to: %d %s", got.Status, got.Body)
+				}
+				if _, err := a.App.Sweep(t.Context(), nil); err != nil {
+					t.Fatal(err)
+				}
+				if vends(a.World, a.token, "openai", owner) {
+					t.Error("the key of whoever left is vended")
+				}
+				// What comes later stays.
+				if got := save(a.WidgetToken(a.token, "anna", organization)); got.Status != 200 {
+					t.Fatalf("%d %s", got.Status, got.Body)
+				}
+				for range 4 {
+					a.Clock.Pass(time.Hour)
+					if _, err := a.App.Sweep(t.Context(), nil); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if !vends(a.World, a.token, "openai", owner) {
+					t.Error("what the user brought afterwards is gone")
+				}
+				if jobs, err := a.Store.Removals(t.Context()); err != nil || len(jobs) != 0 {
+					t.Errorf("%d jobs are left, %v", len(jobs), err)
+				}
+			})
+		}
+	}
+}
+
+func TestAKeyThatIsBeingReplacedDoesNotOutliveItsDisconnection(t *testing.T) {
+	a := newWidgeted(t, boottest.Config{})
+	id := a.Upsert(a.token, "openai", "anna", boottest.Canary+"before-0123456789").Text("id")
+	a.during(func() {
+		if got := a.browse(a.anna, "DELETE", myAccounts+id, ""); got.Status >= 300 {
+			t.Errorf("%d %s", got.Status, got.Body)
+		}
+	})
+	if got := a.browse(a.anna, "PUT", myKey, `{"secret":"`+boottest.Canary+`late-0123456789"}`); got.Status != 404 || !strings.Contains(got.Text("message"), "Reload the page") {
+		t.Errorf("%d %s", got.Status, got.Body)
+	}
+	if vends(a.World, a.token, "openai", `"user_id":"anna"`) {
+		t.Error("the key came back")
+	}
+}
+
+func TestWhoIsRevokedMeanwhileDecidesNothingAnew(t *testing.T) {
+	a := newWidgeted(t, boottest.Config{})
+	revoked := a.Key(a.tenant, "manage")
+	a.during(func() {
+		a.Upsert(a.token, "openai", "anna", boottest.Canary+"other-0123456789")
+		a.Must(204, a.token, "DELETE", "/keyvend/api_keys/"+keyIDOf(revoked), "")
+	})
+	a.Must(401, revoked, "PUT", "/data-integrations/openai/api-key", `{"user_id":"anna","secret":"`+boottest.Canary+`late-0123456789"}`)
+	if got := a.Vend(a.token, "openai", "anna").Text("credential.value"); got != boottest.Canary+"other-0123456789" {
+		t.Errorf("vended %q", got)
+	}
 }

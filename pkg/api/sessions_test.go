@@ -113,7 +113,7 @@ func TestAKeyThatVendsSignsInNowhereAndIsToldWhatToDo(t *testing.T) {
 	}
 }
 
-func TestF21_NothingThatASessionMintsOutlivesIt(t *testing.T) {
+func TestF21_NoTokenThatASessionMintsOutlivesIt(t *testing.T) {
 	a := newAcme(t, boottest.Config{})
 	session := a.Session(a.Key(a.tenant, "manage"))
 	a.Clock.Pass(50 * time.Minute)
@@ -129,6 +129,35 @@ func TestF21_NothingThatASessionMintsOutlivesIt(t *testing.T) {
 	a.Clock.Pass(time.Second)
 	a.Must(401, session, "GET", "/data-integrations", "")
 	a.Must(401, session, "POST", "/widgets/token", `{"user_id":"anna"}`)
+}
+
+// An admin issues the keys of his backend in the dashboard: they stay, and tell where
+// they are from, so that whoever looks after a theft finds them.
+func TestAPIKeysThatASessionIssuesOutliveItAndTellWhoIssuedThem(t *testing.T) {
+	a := newAcme(t, boottest.Config{})
+	minter := a.Key(a.tenant, "manage")
+	session := a.Session(minter)
+	issued := a.Must(201, session, "POST", "/keyvend/api_keys", `{"name":"backend","scopes":["manage"]}`)
+	direct := a.Must(201, issued.Text("token"), "POST", "/keyvend/api_keys", `{"name":"direct","scopes":["read"]}`)
+	for _, c := range []struct {
+		of         boottest.Answer
+		by, placed string
+	}{{issued, keyIDOf(minter), "dashboard"}, {direct, issued.Text("id"), "api"}} {
+		if c.of.Text("issued_by") != c.by || c.of.Text("issued_in") != c.placed {
+			t.Errorf("%s", c.of.Body)
+		}
+	}
+	a.Must(204, a.token, "DELETE", "/keyvend/sessions", "")
+	a.Must(204, a.token, "DELETE", "/keyvend/api_keys/"+keyIDOf(minter), "")
+	list := a.Must(200, issued.Text("token"), "GET", "/keyvend/api_keys", "").Body
+	for _, told := range []string{`"issued_by":"` + keyIDOf(minter) + `","issued_in":"dashboard"`, `"issued_by":"` + issued.Text("id") + `","issued_in":"api"`, `"issued_by":null,"issued_in":null`} {
+		if !strings.Contains(list, told) {
+			t.Errorf("%s is not in %s", told, list)
+		}
+	}
+	// Who writes the table cannot hide it.
+	a.Edit(boottest.APIKeyRow(a.tenant, issued.Text("id")), func(r boottest.Row) { delete(r, "issued_by"); delete(r, "in_session") })
+	a.Must(401, issued.Text("token"), "GET", "/data-integrations", "")
 }
 
 func TestNeitherSessionsNorWidgetTokensOutliveTheirAPIKey(t *testing.T) {
@@ -191,6 +220,31 @@ func TestEndingSessionsLeavesTheOtherSettingsAndALaterEndAlone(t *testing.T) {
 	if got := a.Do(a.token, "POST", "/widgets/token", `{"user_id":"anna"}`); got.Status != 422 || !strings.Contains(got.Text("message"), "sessions_not_before") {
 		t.Errorf("%d %s", got.Status, got.Body)
 	}
+}
+
+func TestWhatWasEndedStaysEnded(t *testing.T) {
+	a := newWidgeted(t, boottest.Config{})
+	a.Clock.Pass(time.Second)
+	a.Must(204, a.token, "DELETE", "/keyvend/sessions", "")
+	set := a.Must(200, a.token, "GET", "/keyvend/settings", "").Text("sessions_not_before")
+	for _, earlier := range []string{"1970-01-01T00:00:00Z", "", a.Clock.Now().Format(time.RFC3339)} {
+		got := a.Do(a.token, "PUT", "/keyvend/settings", `{"allowed_origins":[],"sessions_not_before":"`+earlier+`"}`)
+		if got.Status != 422 || !slices.Equal(wrongFields(got), []string{"sessions_not_before"}) || !strings.Contains(got.Text("message"), "stay so") {
+			t.Errorf("%q: %d %s", earlier, got.Status, got.Body)
+		}
+	}
+	a.Must(403, a.anna, "GET", mine, "", "Origin", page)
+	for _, body := range []string{`{"sessions_not_before":"` + set + `"}`, `{"sessions_not_before":null}`, `{"allowed_origins":["` + page + `"]}`, `{}`} {
+		if got := a.Must(200, a.token, "PUT", "/keyvend/settings", body).Text("sessions_not_before"); got != set {
+			t.Errorf("after %s it is %q", body, got)
+		}
+	}
+	// A slip into the future can be taken back, as far as the present.
+	a.Must(200, a.token, "PUT", "/keyvend/settings", `{"sessions_not_before":"2099-01-01T00:00:00Z"}`)
+	a.Must(200, a.token, "PUT", "/keyvend/settings", `{"sessions_not_before":"`+set+`"}`)
+	a.Clock.Pass(time.Minute)
+	a.Must(403, a.anna, "GET", mine, "", "Origin", page)
+	a.WidgetToken(a.token, "anna", "")
 }
 
 // F58: who can write the table cannot widen what a session may do.

@@ -3,6 +3,7 @@ package apikey
 import (
 	"crypto/subtle"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -32,8 +33,12 @@ type Key struct {
 	CreatedAt time.Time `json:"created_at"`
 	ExpiresAt time.Time `json:"expires_at,omitzero"` // zero: never
 	RevokedAt time.Time `json:"revoked_at,omitzero"` // zero: not revoked
+	// IssuedBy is the id of the API key with whose rights this one was issued, ""
+	// when an operator did it; InSession: that was in a dashboard session.
+	IssuedBy  string `json:"issued_by,omitempty"`
+	InSession bool   `json:"in_session,omitempty"`
 	// RowMAC proves under the ingest key that keyvend wrote tenant, id, scopes,
-	// expiry and token together. VendMAC proves the same under a key that only
+	// expiry, issuer and token together. VendMAC proves the same under a key that only
 	// the seal purpose opens, and is there only when the scopes hold Vend.
 	RowMAC  []byte `json:"row_mac,omitempty"`
 	VendMAC []byte `json:"vend_mac,omitempty"`
@@ -69,7 +74,11 @@ func (k *Key) signed(token Token) [][]byte {
 	if !k.ExpiresAt.IsZero() {
 		expiry = k.ExpiresAt.UTC().Format(time.RFC3339Nano)
 	}
-	return [][]byte{[]byte(k.Tenant), []byte(k.ID), []byte(strings.Join(scopes, " ")), []byte(expiry), token.raw.Reveal()}
+	parts := [][]byte{[]byte(k.Tenant), []byte(k.ID), []byte(strings.Join(scopes, " ")), []byte(expiry), token.raw.Reveal()}
+	if k.IssuedBy != "" || k.InSession {
+		parts = append(parts, []byte(k.IssuedBy), []byte(strconv.FormatBool(k.InSession)))
+	}
+	return parts
 }
 
 // Usable reports whether the key is neither revoked nor expired.

@@ -16,7 +16,7 @@ func newKey(t *testing.T, token apikey.Token, scopes ...apikey.Scope) *apikey.Ke
 	t.Helper()
 	k := &apikey.Key{
 		ID: keyID, Tenant: tenantID, Name: "backend", Scopes: scopes,
-		CreatedAt: now, ExpiresAt: now.Add(time.Hour),
+		CreatedAt: now, ExpiresAt: now.Add(time.Hour), IssuedBy: "api_key_issuer", InSession: true,
 	}
 	k.Sign(token, ingest, verifier)
 	return stored(t, k)
@@ -73,6 +73,9 @@ func TestF58_ForgedOrEditedRowsDoNotProveThemselves(t *testing.T) {
 		"expiry later":        func(k *apikey.Key) { k.ExpiresAt = k.ExpiresAt.Add(time.Nanosecond) },
 		"expiry earlier":      func(k *apikey.Key) { k.ExpiresAt = k.ExpiresAt.Add(-time.Hour) },
 		"never expires":       func(k *apikey.Key) { k.ExpiresAt = time.Time{} },
+		"another issuer":      func(k *apikey.Key) { k.IssuedBy += "0" },
+		"not in a session":    func(k *apikey.Key) { k.InSession = false },
+		"by an operator":      func(k *apikey.Key) { k.IssuedBy, k.InSession = "", false },
 		"another tenant":      func(k *apikey.Key) { k.Tenant += "0" },
 		"another id":          func(k *apikey.Key) { k.ID += "0" },
 		"no proof":            func(k *apikey.Key) { k.RowMAC, k.VendMAC = nil, nil },

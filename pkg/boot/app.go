@@ -198,7 +198,7 @@ func (a *App) providers() *api.Server {
 	return a.managed(a.ring(), slices.Concat(api.Providers(
 		&vault.Registry{Store: a.store, Verify: a.verifier(), Clock: a.parts.Clock},
 		a.organizations(),
-		&vault.Settings{Store: a.store},
+		&vault.Settings{Store: a.store, Clock: a.parts.Clock},
 		&vault.Freezes{Store: a.store, Clock: a.parts.Clock},
 	), api.Events(
 		&vault.Events{Store: a.store, Clock: a.parts.Clock, InOrder: a.parts.InOrder},

@@ -26,16 +26,16 @@ type Job struct {
 }
 
 // Covers reports whether a is to go. An account that an offboarded user or
-// organization makes later is a new one, and stays; a damaged one tells no time,
-// and is of no use to anyone.
+// organization makes later is a new one, and stays, unless it was made with a token
+// from before; a damaged one tells no time, and is of no use to anyone.
 func (j *Job) Covers(a *account.Account) bool {
 	switch {
 	case j.IntegrationID != "":
 		return a.IntegrationID == j.IntegrationID
 	case j.User != "":
-		return a.Owner.User == j.User && a.CreatedAt.Before(j.RemovedAt)
+		return a.Owner.User == j.User && a.Since().Before(j.RemovedAt)
 	case j.Organization != "":
-		return a.Owner.Organization == j.Organization && a.CreatedAt.Before(j.RemovedAt)
+		return a.Owner.Organization == j.Organization && a.Since().Before(j.RemovedAt)
 	}
 	return false
 }

@@ -49,9 +49,9 @@ type Organization struct {
 	Revision int64 `json:"-"`
 }
 
-// Left reports whether an account made at that time went when the organization
-// was offboarded.
-func (o Organization) Left(created time.Time) bool { return created.Before(o.OffboardedAt) }
+// Left reports whether an account since that time went when the organization was
+// offboarded.
+func (o Organization) Left(since time.Time) bool { return since.Before(o.OffboardedAt) }
 
 // Departure is what is kept of a user who was offboarded, for as long as a token
 // from before could live. The zero value holds for one who was not.

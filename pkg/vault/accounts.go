@@ -182,7 +182,7 @@ func nextConfig(v *Visit, in *integration.Integration, living *account.Account, 
 // living is the account that was found, if it belongs to in and was not made
 // before its organization was offboarded.
 func living(v *Visit, in *integration.Integration) *account.Account {
-	if v.Account.Of(in) && !v.View.Organization.Left(v.Account.CreatedAt) {
+	if v.Account.Of(in) && !v.View.Organization.Left(v.Account.Since()) {
 		return v.Account
 	}
 	return nil
@@ -203,6 +203,7 @@ func successor(v *Visit, in *integration.Integration, living *account.Account, n
 		Owner:         account.User(v.User, v.Target.Organization),
 		AuthMethod:    in.AuthMethod,
 		CreatedAt:     created,
+		AsOf:          v.asOf(),
 	}
 	if living != nil {
 		carried := *living
@@ -239,18 +240,16 @@ func sealed(v *Visit, in *integration.Integration, a *account.Account, up Upsert
 }
 
 // again runs decide, and runs it anew on rows read anew when it lost a
-// compare-and-swap.
+// compare-and-swap, if whoever asks may still do so by then.
 func again(ctx context.Context, rows Reader, v *Visit, decide func(*Visit) error) error {
 	lost := false
 	return insist(ctx, func() error {
 		if lost {
-			view, err := rows.Load(ctx, v.Target)
-			if err = errors.Join(err, view.Damaged); err != nil {
+			fresh, err := v.anew(ctx, rows, v.Target)
+			if err != nil {
 				return err
 			}
-			fresh := *v
-			fresh.View = view
-			v = &fresh
+			v = fresh
 		}
 		lost = true
 		return decide(v)
@@ -374,7 +373,7 @@ func (a *Accounts) Providers(ctx context.Context, v *Visit) ([]Provider, error) 
 			continue
 		}
 		p := Provider{Integration: in}
-		if found := bySlug[in.Slug]; found.Of(in) && !v.View.Organization.Left(found.CreatedAt) {
+		if found := bySlug[in.Slug]; found.Of(in) && !v.View.Organization.Left(found.Since()) {
 			p.Account = found
 		}
 		providers = append(providers, p)

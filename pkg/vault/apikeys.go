@@ -50,7 +50,8 @@ func (k *APIKeys) Issue(ctx context.Context, v *Visit, want NewKey) (*apikey.Key
 		return nil, secret.Text{}, fault.Newf(fault.Invalid, "unprocessable_entity",
 			"The API key that issues expires at %s, and what it issues cannot outlive it. Send an expires_at no later than that.", end.Format(time.RFC3339))
 	}
-	return issue(ctx, k.Store, k.Clock, v.Target.Tenant, want, v.Ingest, nil)
+	by := issuer{key: v.Target.APIKey, inSession: v.Session != nil}
+	return issue(ctx, k.Store, k.Clock, v.Target.Tenant, want, by, v.Ingest, nil)
 }
 
 // List is all of the tenant's API keys, revoked ones included; one issued a
@@ -65,9 +66,15 @@ func (k *APIKeys) Revoke(ctx context.Context, v *Visit, id string) error {
 	return err
 }
 
+// issuer is who issues an API key; the zero value is an operator.
+type issuer struct {
+	key       string // with the rights of which API key
+	inSession bool
+}
+
 // issue makes and stores an API key of an existing tenant. vend signs keys that
 // vend, and is nil where none may be made.
-func issue(ctx context.Context, store APIKeyStore, clock ident.Clock, tenant string, want NewKey, ingest, vend apikey.MACer) (*apikey.Key, secret.Text, error) {
+func issue(ctx context.Context, store APIKeyStore, clock ident.Clock, tenant string, want NewKey, by issuer, ingest, vend apikey.MACer) (*apikey.Key, secret.Text, error) {
 	if err := want.check(clock.Now()); err != nil {
 		return nil, secret.Text{}, err
 	}
@@ -78,6 +85,8 @@ func issue(ctx context.Context, store APIKeyStore, clock ident.Clock, tenant str
 		Scopes:    want.Scopes,
 		CreatedAt: clock.Now(),
 		ExpiresAt: want.ExpiresAt,
+		IssuedBy:  by.key,
+		InSession: by.inSession,
 	}
 	token, ok := apikey.NewToken(key.Tenant, key.ID, ingest)
 	if !ok {

@@ -52,6 +52,34 @@ type Visit struct {
 	Unlocked
 	// Session is what a browser's token states; nil: an API key itself was brought.
 	Session *session.Claims
+	// proven reports whether who asks is who he says, on the rows of a visit.
+	proven func(*Visit) bool
+}
+
+// anew is the visit about target on rows that are read now, which may no longer
+// admit whoever asks.
+func (v *Visit) anew(ctx context.Context, rows Reader, target Target) (*Visit, error) {
+	view, err := rows.Load(ctx, target)
+	if err != nil {
+		return nil, err
+	}
+	fresh := *v
+	fresh.Target, fresh.View = target, view
+	switch {
+	case v.proven != nil && !v.proven(&fresh):
+		return nil, ErrUnauthorized.Because(ErrEnded)
+	case view.Damaged != nil:
+		return nil, view.Damaged
+	}
+	return &fresh, nil
+}
+
+// asOf is the account.Account.AsOf of what is made with a widget token.
+func (v *Visit) asOf() time.Time {
+	if v.Session == nil || v.Session.User == "" {
+		return time.Time{}
+	}
+	return v.Session.IssuedAt.Add(-skew)
 }
 
 // actor is who acts, and where: an API key, also by the session that it began, or
@@ -138,7 +166,11 @@ func (g *Gate) enter(ctx context.Context, who Caller, need apikey.Scope, target 
 		return nil, sealFault(err)
 	}
 	visit := &Visit{Target: target, View: view, Unlocked: keys}
-	if !who.proves(visit, need, g.Clock.Now()) {
+	visit.proven = func(v *Visit) bool {
+		t := v.View.Tenant
+		return t != nil && t.Status == tenant.Active && who.proves(v, need, g.Clock.Now())
+	}
+	if !visit.proven(visit) {
 		return nil, refusal(who, keys.Ingest)
 	}
 	if view.Damaged != nil {

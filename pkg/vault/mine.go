@@ -62,12 +62,27 @@ func (m *Mine) Offers(ctx context.Context, v *Visit) ([]Offer, error) {
 	return offers, nil
 }
 
-// Store stores the user's key for an integration that is on for him.
+// Store stores the user's key for an integration that is on for him. A key that
+// replaces another does so in the connection that was there: one that is
+// disconnected meanwhile does not come back.
 func (m *Mine) Store(ctx context.Context, v *Visit, up Upsert) (*account.Account, error) {
 	if v.Integration == nil || !v.Integration.EnabledFor(v.Override) {
 		return nil, errNotOffered
 	}
-	return m.Accounts.Upsert(ctx, v, up)
+	there := *v
+	if found := living(v, v.Integration); found != nil {
+		there.AccountID = found.ID
+	}
+	saved, err := m.Accounts.Upsert(ctx, &there, up)
+	return saved, asGone(err)
+}
+
+// asGone says in the words of a widget that there is no such account.
+func asGone(err error) error {
+	if errors.Is(err, errNoAccount) {
+		return errGone
+	}
+	return err
 }
 
 // Disconnect deletes the user's account of that id, and with it the stored secret.
@@ -76,10 +91,7 @@ func (m *Mine) Disconnect(ctx context.Context, v *Visit, id string) error {
 	if err != nil {
 		return err
 	}
-	if err := m.Accounts.Disconnect(ctx, there); !errors.Is(err, errNoAccount) {
-		return err
-	}
-	return errGone
+	return asGone(m.Accounts.Disconnect(ctx, there))
 }
 
 // NamedRead is a read with the name of the API key that it was made with.
@@ -125,14 +137,14 @@ func (m *Mine) find(ctx context.Context, v *Visit, id string) (*Visit, error) {
 		if a.ID != id || a.Owner != account.User(v.User, v.Target.Organization) {
 			continue
 		}
-		there := *v
-		there.Slug, there.AccountID = a.Slug, id
-		there.View, err = m.Accounts.Store.Load(ctx, there.Target)
-		if err = errors.Join(err, there.View.Damaged); err != nil {
+		target := v.Target
+		target.Slug, target.AccountID = a.Slug, id
+		there, err := v.anew(ctx, m.Accounts.Store, target)
+		if err != nil {
 			return nil, err
 		}
-		if _, err := m.Accounts.Get(&there); err == nil {
-			return &there, nil
+		if _, err := m.Accounts.Get(there); err == nil {
+			return there, nil
 		}
 	}
 	return nil, errGone

@@ -91,12 +91,14 @@ func (v *Visit) endedUntil(kind seal.TokenKind) time.Time {
 // from then on holds.
 func (s *Sessions) EndAll(ctx context.Context, v *Visit) error {
 	from := s.Clock.Now().Add(skew)
-	if from.Before(v.Settings.SessionsNotBefore) {
-		return nil // they have ended
-	}
-	settings := Settings{Store: s.Store}
-	_, err := settings.Set(ctx, v, SettingsChange{SessionsNotBefore: &from})
-	return err
+	return again(ctx, s.Store, v, func(v *Visit) error {
+		next := v.Settings
+		if from.Before(next.SessionsNotBefore) {
+			return nil // they have ended
+		}
+		next.SessionsNotBefore = from
+		return s.Store.SaveSettings(ctx, v.Target.Tenant, &next)
+	})
 }
 
 // mint signs a token that lives no longer than what it was minted with.

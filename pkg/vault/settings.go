@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"keyvend/pkg/fault"
+	"keyvend/pkg/ident"
 	"keyvend/pkg/tenant"
 )
 
@@ -19,7 +20,10 @@ type SettingsStore interface {
 }
 
 // Settings are the tenant's own to read and change.
-type Settings struct{ Store SettingsStore }
+type Settings struct {
+	Store SettingsStore
+	Clock ident.Clock
+}
 
 // SettingsChange changes settings; what is nil stays as it is.
 type SettingsChange struct {
@@ -43,11 +47,28 @@ func (s *Settings) Set(ctx context.Context, v *Visit, change SettingsChange) (te
 			next.AllowedOrigins = *change.AllowedOrigins
 		}
 		if change.SessionsNotBefore != nil {
+			if err := s.keepEnded(next.SessionsNotBefore, *change.SessionsNotBefore); err != nil {
+				return err
+			}
 			next.SessionsNotBefore = *change.SessionsNotBefore
 		}
 		return s.Store.SaveSettings(ctx, v.Target.Tenant, &next)
 	})
 	return next, err
+}
+
+// keepEnded refuses to let sessions live again that were ended. A time that is still
+// to come may be taken back as far as the present: that revives nothing.
+func (s *Settings) keepEnded(before, after time.Time) error {
+	earliest := before
+	if now := s.Clock.Now().Add(skew); now.Before(earliest) {
+		earliest = now
+	}
+	if !after.Before(earliest) {
+		return nil
+	}
+	return wrongValues([]fault.Detail{{Code: "invalid_value", Field: "sessions_not_before",
+		Message: "Sessions from before " + earliest.Format(time.RFC3339) + " have ended and stay so. Send that time or a later one, or leave it out."}})
 }
 
 func checkOrigins(origins []string) error {

@@ -51,7 +51,7 @@ func (t *Tenants) Issue(ctx context.Context, tenantID string, want NewKey) (*api
 	if err != nil {
 		return nil, secret.Text{}, err
 	}
-	return issue(ctx, t.Store, t.Clock, ten.ID, want, ingest, vend)
+	return issue(ctx, t.Store, t.Clock, ten.ID, want, issuer{}, ingest, vend)
 }
 
 // signers are the keys under which an API key's row is signed; the second is

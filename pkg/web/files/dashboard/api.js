@@ -135,7 +135,7 @@
 
 /** @typedef {{slug: string, name: string, enabled: boolean, organization_id: string}} Configuration */
 
-/** @typedef {{id: string, name: string, scopes: string[], created_at: string, expires_at: string | null, revoked_at: string | null}} APIKey */
+/** @typedef {{id: string, name: string, scopes: string[], created_at: string, expires_at: string | null, revoked_at: string | null, issued_by: string | null, issued_in: "api" | "dashboard" | null}} APIKey */
 
 /** @typedef {{allowed_origins: string[], sessions_not_before: string | null}} Settings */
 

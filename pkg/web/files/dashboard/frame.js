@@ -152,7 +152,8 @@ class Frame {
     mark(this.#links, place);
     this.#main.setAttribute("aria-busy", "true");
     const path = to(place.path);
-    const waiting = setTimeout(() => path !== this.#drawn && fill(this.#main, el("p", { class: "empty" }, "Loading…")), 300);
+    const loading = () => !signal.aborted && path !== this.#drawn && fill(this.#main, el("p", { class: "empty" }, "Loading…"));
+    const waiting = setTimeout(loading, 300);
     const made = await settled(this.of.client, this.#contextOf(place, this.#page.signal), signal);
     clearTimeout(waiting);
     if (signal.aborted) return;

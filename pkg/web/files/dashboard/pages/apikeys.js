@@ -30,6 +30,7 @@ export async function apiKeys(context) {
           { head: "Scopes", cell: (k) => k.scopes.join(", ") },
           { head: "State", cell: (k) => standing(k) },
           { head: "Issued", cell: (k) => at(k.created_at) },
+          { head: "By", cell: (k) => issuer(k) },
           { head: "Id", cell: (k) => el("code", {}, said(k.id)) },
           {
             head: "Action",
@@ -56,6 +57,12 @@ export async function apiKeys(context) {
       ),
     ],
   };
+}
+
+/** @param {APIKey} key */
+function issuer(key) {
+  if (key.issued_by === null) return "An operator";
+  return [key.issued_in === "dashboard" ? "In the dashboard, with " : "With ", el("code", {}, said(key.issued_by))];
 }
 
 /** @param {APIKey} key */

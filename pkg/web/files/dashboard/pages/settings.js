@@ -24,7 +24,7 @@ export async function settings(context) {
         "section",
         {},
         el("h2", {}, "Sessions"),
-        el("p", {}, "Signing everyone out ends all sessions of the dashboard, this one included, and all tokens of the widget. API keys go on working."),
+        el("p", {}, "Signing everyone out ends all sessions of the dashboard, this one included, and all tokens of the widget. API keys go on working, those too that were issued in the dashboard: after a theft look through them, and revoke what you do not know."),
         now.sessions_not_before === null ? null : el("p", {}, "Sessions from before ", at(now.sessions_not_before), " are refused."),
         el("div", { class: "buttons" }, deed(context, { label: "Sign everyone out", grave: true, act: () => endSessions(context) })),
       ),
