@@ -135,7 +135,17 @@
 
 /** @typedef {{slug: string, name: string, enabled: boolean, organization_id: string}} Configuration */
 
-/** @typedef {{id: string, name: string, scopes: string[], created_at: string, expires_at: string | null, revoked_at: string | null, issued_by: string | null, issued_in: "api" | "dashboard" | null}} APIKey */
+/**
+ * @typedef {object} APIKey
+ * @property {string} id
+ * @property {string} name
+ * @property {string[]} scopes
+ * @property {string} created_at
+ * @property {string | null} expires_at
+ * @property {string | null} revoked_at
+ * @property {string | null} issued_by
+ * @property {"api" | "dashboard" | null} issued_in
+ */
 
 /** @typedef {{allowed_origins: string[], sessions_not_before: string | null}} Settings */
 
