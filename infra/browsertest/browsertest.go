@@ -174,6 +174,14 @@ func (p *Page) Visit(url string) {
 	p.must("visit "+url, chromedp.Do(p.ctx, chromedp.Navigate(url)))
 }
 
+// Before has a script run in each document that the tab loads from now on, before
+// the document's own.
+func (p *Page) Before(script string) {
+	p.t.Helper()
+	_, err := chromedp.Call(p.ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script})
+	p.must("before", err)
+}
+
 // Resize sets the size of what is seen of the page, in CSS pixels.
 func (p *Page) Resize(width, height int64) {
 	p.t.Helper()
@@ -225,17 +233,28 @@ func (p *Page) Frame(part string) *Page {
 // it is looked for again and again.
 func (p *Page) Wait(what string, done func() bool) {
 	p.t.Helper()
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(20 * time.Millisecond) {
+	for deadline, pause := time.Now().Add(patience), soon; !done(); pause = later(pause) {
+		time.Sleep(pause)
 		if time.Now().After(deadline) {
 			p.t.Fatalf("%s: not within %v; the page says\n%s\nand the console\n%s", what, patience, p.Text(), strings.Join(p.Console(), "\n"))
 		}
 	}
 }
 
+// Looking costs the browser time that it needs for what is waited for, so the
+// pauses between looks grow.
+const (
+	soon   = 10 * time.Millisecond
+	seldom = 200 * time.Millisecond
+)
+
+func later(pause time.Duration) time.Duration { return min(pause*3/2, seldom) }
+
 // Until is Page.Wait for what no page shows.
 func Until(t testing.TB, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(20 * time.Millisecond) {
+	for deadline, pause := time.Now().Add(patience), soon; !done(); pause = later(pause) {
+		time.Sleep(pause)
 		if time.Now().After(deadline) {
 			t.Fatalf("%s: not within %v", what, patience)
 		}

@@ -2,6 +2,7 @@ package browsertest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/chromedp/cdproto/accessibility"
@@ -109,24 +110,30 @@ func (p *Page) Says(text string) {
 	p.Wait(fmt.Sprintf("%q", text), func() bool { return strings.Contains(p.Text(), text) })
 }
 
-// Click clicks with the mouse in the middle of the node of that role and name.
+// Click clicks with the mouse in the middle of the node of that role and name, once
+// it stands still: what arrives on a page moves what is there.
 func (p *Page) Click(role, name string) {
 	p.t.Helper()
-	x, y := p.middle(p.Find(role, name))
-	p.must("click "+name, chromedp.Do(p.ctx, chromedp.MouseClickXY(x, y)))
+	var quad dom.Quad
+	p.Wait(fmt.Sprintf("%s %q, and that it stands still", role, name), func() bool {
+		before := quad
+		quad = p.place(p.Find(role, name))
+		return quad != nil && slices.Equal(quad, before)
+	})
+	p.must("click "+name, chromedp.Do(p.ctx, chromedp.MouseClickXY((quad[0]+quad[4])/2, (quad[1]+quad[5])/2)))
 }
 
-func (p *Page) middle(n Node) (x, y float64) {
+// place is where a node is seen, nil when it is not, or not any more.
+func (p *Page) place(n Node) dom.Quad {
 	p.t.Helper()
-	_, err := chromedp.Call(p.ctx, dom.ScrollIntoViewIfNeeded, dom.ScrollIntoViewIfNeededParams{BackendNodeID: n.id})
-	p.must("scroll to "+n.Name, err)
-	quads, err := chromedp.Call(p.ctx, dom.GetContentQuads, dom.GetContentQuadsParams{BackendNodeID: n.id})
-	p.must("place of "+n.Name, err)
-	if len(quads.Quads) == 0 {
-		p.t.Fatalf("%s %q is not to be seen", n.Role, n.Name)
+	if _, err := chromedp.Call(p.ctx, dom.ScrollIntoViewIfNeeded, dom.ScrollIntoViewIfNeededParams{BackendNodeID: n.id}); err != nil {
+		return nil
 	}
-	q := quads.Quads[0]
-	return (q[0] + q[4]) / 2, (q[1] + q[5]) / 2
+	quads, err := chromedp.Call(p.ctx, dom.GetContentQuads, dom.GetContentQuadsParams{BackendNodeID: n.id})
+	if err != nil || len(quads.Quads) == 0 {
+		return nil
+	}
+	return quads.Quads[0]
 }
 
 // Fill types a text into the field of that name, in place of what it holds.
@@ -190,6 +197,17 @@ func (p *Page) Press(names ...string) {
 			key = name
 		}
 		p.must("press "+name, chromedp.Do(p.ctx, chromedp.KeyEvent(key, options...)))
+	}
+}
+
+// Tab presses the Tab key so many times, as fast as can be.
+func (p *Page) Tab(times int) {
+	p.t.Helper()
+	for range times {
+		_, err := chromedp.Call(p.ctx, input.DispatchKeyEvent, input.DispatchKeyEventParams{
+			Type: input.DispatchKeyEventTypeRawKeyDown, Key: "Tab", Code: "Tab", WindowsVirtualKeyCode: 9, NativeVirtualKeyCode: 9,
+		})
+		p.must("press Tab", err)
 	}
 }
 

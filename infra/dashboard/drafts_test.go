@@ -140,6 +140,22 @@ func TestAnAnswerToAPageThatWasLeftTellsAndLeadsNobodyAway(t *testing.T) {
 	p.Find("heading", "Events")
 }
 
+func TestAPageThatWasLeftBeforeItCameReplacesNoOther(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	p := s.signedIn()
+	wait, release := hold(p, "GET", "/keyvend/api_keys")
+	p.Click("link", "API keys")
+	p.Click("link", "Settings")
+	p.Find("heading", "Settings")
+	wait()
+	p.Do("await new Promise((gone) => setTimeout(gone, 300))") // behind whatever the first page had in mind to say
+	p.Find("heading", "Settings")
+	release()
+	p.Find("heading", "Settings")
+	p.Gone("heading", "API keys")
+}
+
 func TestADialogThatIsLeftWhileItIsDoneIsDone(t *testing.T) {
 	t.Parallel()
 	s := open(t)

@@ -33,9 +33,7 @@ const tabbing = `(() => {
 // unreached presses Tab through a page, and names what that does not come to, or
 // where nobody sees it.
 func unreached(p *browsertest.Page) string {
-	for range browsertest.Eval[int](p, tabbing) {
-		p.Press("Tab")
-	}
+	p.Tab(browsertest.Eval[int](p, tabbing))
 	return browsertest.Eval[string](p, `[...`+tabbable+`.filter((e) => !window.reached.has(e)).map((e) => "not reached: " + e.outerHTML), ...window.unseen.map((e) => "not seen: " + e)].join(", ")`)
 }
 

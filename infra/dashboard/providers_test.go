@@ -237,3 +237,29 @@ func TestCountsStopAtAHundred(t *testing.T) {
 		t.Errorf("%d requests to count", asked)
 	}
 }
+
+func TestASettingThatIsNotOnTheListAnyMoreStaysUntilAnotherIsChosen(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	s.send("POST", "/data-integrations", object{
+		"provider": "acme", "auth_methods": []string{"api_key"}, "enabled": true, "custom_provider": object{"name": "Acme"},
+	})
+	fields := func(values ...string) object {
+		options := []object{}
+		for _, v := range values {
+			options = append(options, object{"value": v, "label": v})
+		}
+		return object{"config_fields": []object{
+			{"field": "region", "label": "Region", "description": "Where it is.", "required": true, "options": options},
+			{"field": "constructor", "label": "Builder", "description": "Who built it.", "required": false, "example": "ada", "shapes": []object{{"parts": []object{{"alphabet": "lower_letters"}}}}},
+		}}
+	}
+	s.send("PATCH", "/keyvend/integrations/acme", fields("moon", "mars"))
+	id := s.store("acme", "ada", "canary-0000-0000", object{"config": object{"region": "mars"}})
+	s.send("PATCH", "/keyvend/integrations/acme", fields("moon", "venus"))
+	p := s.signedIn()
+	s.at(p, "accounts/"+id)
+	if region, builder := p.Find("combobox", "Region"), p.Find("textbox", "Builder (optional)"); region.Value != "mars (not on the list any more)" || builder.Value != "" {
+		t.Errorf("the region is %q, the builder %q", region.Value, builder.Value)
+	}
+}

@@ -49,6 +49,37 @@ func TestAnIssuedAPIKeyIsShownOnce(t *testing.T) {
 	p.Gone("button", "Revoke reporting")
 }
 
+func TestTheOnlySightOfANewAPIKeyStaysWhereverOneGoes(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	p := s.signedIn()
+	s.at(p, "api-keys")
+	p.Fill("textbox", "Name", "reporting")
+	p.Click("checkbox", "Read: look, and change nothing.")
+	p.Click("button", "Issue")
+	p.Find("heading", "The new API key")
+	const token = `document.querySelector("dialog code")?.textContent ?? ""`
+	shown := browsertest.Eval[string](p, token)
+	p.Do("history.back()")
+	p.Wait("another page", func() bool { return !browsertest.Eval[bool](p, `location.hash.includes("api-keys")`) })
+	p.Do("location.hash = '#/settings'")
+	p.Wait("the page of the link", func() bool {
+		return browsertest.Eval[string](p, `document.querySelector("h1")?.textContent ?? ""`) == "Settings"
+	})
+	if now := browsertest.Eval[string](p, token); now != shown || !strings.HasPrefix(now, "sk_kv_") {
+		t.Error("the new key is to be seen no more")
+	}
+	// Nor does it go with the page, unasked.
+	if asks := browsertest.Eval[bool](p, `!dispatchEvent(new Event("beforeunload", { cancelable: true }))`); !asks {
+		t.Error("the page is left unasked")
+	}
+	p.Click("button", "I have stored it")
+	p.Says("reporting is issued.")
+	if asks := browsertest.Eval[bool](p, `!dispatchEvent(new Event("beforeunload", { cancelable: true }))`); asks {
+		t.Error("the page cannot be left afterwards")
+	}
+}
+
 func TestOriginsAreSavedOrRefusedWithTheServersSentence(t *testing.T) {
 	t.Parallel()
 	s := open(t)

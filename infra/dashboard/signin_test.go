@@ -137,9 +137,8 @@ func TestASessionSaysBeforehandThatItEndsAndAsksForAKeyWhenItDoes(t *testing.T) 
 	t.Parallel()
 	s := open(t)
 	p := browsertest.Open(t)
-	p.Visit(s.url + page)
-	p.Find("heading", "Sign in to keyvend")
-	end := time.Now().Add(4 * time.Second)
+	p.Before(`const real = window.setTimeout; window.setTimeout = (act, time) => real(act, time / 100)`)
+	end := time.Now().Add(6 * time.Minute)
 	brief := s.operate(operator.Request{Action: operator.IssueAPIKey, Tenant: s.tenant, Name: "brief", Scopes: []string{"manage"}, ExpiresAt: &end}).Token
 	p.Visit(s.url + page + "#key=" + brief)
 	p.Says("This session ends at")
@@ -151,5 +150,45 @@ func TestASessionSaysBeforehandThatItEndsAndAsksForAKeyWhenItDoes(t *testing.T) 
 	p.Find("heading", "Integrations")
 	if strings.Contains(p.Text(), "This session ends at") {
 		t.Error("a session of an hour says that it ends")
+	}
+}
+
+func TestASessionThatComesAfterSigningOutIsNotBegun(t *testing.T) {
+	t.Parallel()
+	other := open(t)
+	for name, leave := range map[string]func(*browsertest.Page, *shop){
+		"the button": func(p *browsertest.Page, _ *shop) { p.Click("button", "Sign out") },
+		"a link":     func(p *browsertest.Page, s *shop) { p.Visit(s.url + page + "#key=" + other.desk) },
+	} {
+		s := open(t)
+		p := s.signedIn()
+		s.send("DELETE", "/keyvend/sessions", nil)
+		s.at(p, "settings")
+		p.Find("heading", "Sign in again")
+		p.Do(`const usual = fetch;
+			window.fetch = async (...of) => {
+				const answer = await usual(...of);
+				if (!window.go) await new Promise((go) => (window.go = go));
+				return answer;
+			}`)
+		p.Fill("textbox", "API key", s.desk)
+		p.Press("Enter")
+		p.Wait("a session that is late", func() bool { return browsertest.Eval[bool](p, `"go" in window`) })
+		leave(p, s)
+		p.Gone("heading", "Sign in again")
+		if name == "a link" {
+			p.Find("heading", "Integrations")
+		}
+		p.Do(`go(); await new Promise((done) => setTimeout(done))`)
+		want := ""
+		if name == "a link" {
+			want = other.tenant
+		} else {
+			p.Find("heading", "Sign in to keyvend")
+		}
+		kept := browsertest.Eval[string](p, `JSON.parse(sessionStorage.getItem("keyvend.session") ?? "{}").tenant_id ?? ""`)
+		if kept != want {
+			t.Errorf("%s: the session of %q is kept, want %q", name, kept, want)
+		}
 	}
 }

@@ -171,7 +171,7 @@ const overflow = `(() => {
 	const wide = [];
 	for (const e of document.querySelectorAll("body *")) {
 		const box = e.getBoundingClientRect();
-		const clipped = e.closest(".hidden, .skip, svg");
+		const clipped = e.closest(".unseen, .skip, svg");
 		if (!clipped && box.width > 2 && (box.right > document.documentElement.clientWidth + 0.5 || box.left < -0.5)) wide.push(e.tagName + "." + e.className + " " + box.left + "–" + box.right);
 	}
 	if (document.documentElement.scrollWidth > document.documentElement.clientWidth) wide.push("the page");

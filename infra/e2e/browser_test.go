@@ -64,14 +64,14 @@ const shortly = 25 * time.Second
 func newProduct(t *testing.T, s shop, bundle string) *product {
 	t.Helper()
 	p := &product{}
-	manager := s.with("manage")
+	backend := s.with("widget") // which needs no more
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /token", func(w http.ResponseWriter, r *http.Request) {
 		p.minted.Add(1)
-		minter := manager
+		minter := backend
 		if p.short.CompareAndSwap(true, false) {
 			ends := time.Now().Add(shortly).UTC().Format(time.RFC3339)
-			minter.key = manager.mint(t, "/keyvend/api_keys", m{"name": "short", "scopes": []string{"widget"}, "expires_at": ends})
+			minter.key = s.mint(t, "/keyvend/api_keys", m{"name": "short", "scopes": []string{"widget"}, "expires_at": ends})
 		}
 		body := m{"user_id": "ada"}
 		switch q := r.URL.Query(); {

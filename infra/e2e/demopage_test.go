@@ -100,7 +100,7 @@ func TestTheDemoPageCanBeClickedThrough(t *testing.T) {
 		}
 	}
 
-	p.Visit(browsertest.Eval[string](p, `document.querySelector('a[href^="/dashboard#"]').href`))
+	p.Click("button", "Go to its dashboard")
 	p.Says("Pretend Payments")
 }
 

@@ -135,6 +135,10 @@ func (f *fleet) operate(ctx context.Context, request operator.Request) (response
 		return response, err
 	}
 	answer, err := f.stack.Invoke(ctx, "tenants", payload)
+	// On a busy machine a cold KMS and a cold table take longer than an attempt.
+	for end := time.Now().Add(time.Minute); err != nil && strings.Contains(err.Error(), "service_unavailable") && time.Now().Before(end); {
+		answer, err = f.stack.Invoke(ctx, "tenants", payload)
+	}
 	if err != nil {
 		return response, err
 	}

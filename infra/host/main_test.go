@@ -19,13 +19,17 @@ import (
 func TestTheCommandServesTheTemplateUntilItIsStopped(t *testing.T) {
 	dynamodb, kms := testbed.DynamoDB(t), testbed.KMS(t)
 	t.Chdir(root)
+	bootstraps := t.TempDir() // in which the command finds most of its work done
+	if err := testbed.Share("functions", ".", bootstraps, func(dir string) error { return stack.Build(t.Context(), ".", dir) }); err != nil {
+		t.Fatal(err)
+	}
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	said, out := io.Pipe()
 	done := make(chan error, 1)
 	go func() {
 		err := run(ctx, []string{
-			"-addr", "127.0.0.1:0", "-invoke", "127.0.0.1:0", "-dynamodb", dynamodb, "-kms", kms, "-bootstraps", t.TempDir(),
+			"-addr", "127.0.0.1:0", "-invoke", "127.0.0.1:0", "-dynamodb", dynamodb, "-kms", kms, "-bootstraps", bootstraps,
 			"-table", fmt.Sprintf("command-%d", time.Now().UnixNano()), "-environments", "1",
 		}, out, &bytes.Buffer{})
 		_ = out.CloseWithError(io.EOF)

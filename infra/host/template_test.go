@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -113,33 +114,49 @@ func TestEveryFunctionIsBuiltByItsMakefileTargetFromTheRoot(t *testing.T) {
 		}
 		make := exec.Command("make", "-n", "build-"+id, "ARTIFACTS_DIR=/artifacts")
 		make.Dir = root
+		make.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "LAMBDA_ARCH=") })
 		out, err := make.CombinedOutput()
 		if err != nil || !strings.Contains(string(out), `-o "/artifacts/bootstrap" ./functions/`+strings.ToLower(strings.TrimSuffix(id, "Function"))+"\n") {
 			t.Errorf("%s: %v: %s", id, err, out)
 		}
+		if !strings.Contains(string(out), "GOOS=linux GOARCH=arm64 ") {
+			t.Errorf("%s is not built for the template's default: %s", id, out)
+		}
 	}
 }
 
+// It builds for this machine's processor: what was compiled for other tests is good
+// for this one too.
 func TestEachBuiltBootstrapIsItsOwnFunction(t *testing.T) {
-	out := t.TempDir()
-	for _, id := range load(t).Named("AWS::Serverless::Function") {
-		build := exec.Command("make", "build-"+id, "ARTIFACTS_DIR="+filepath.Join(out, id), "LAMBDA_ARCH=arm64")
-		build.Dir = root
-		build.Env = append(os.Environ(), "GOFLAGS=-tags=fakeproviders") // which must not get into what ships
-		if output, err := build.CombinedOutput(); err != nil {
-			t.Fatalf("%s: %v\n%s", id, err, output)
-		}
+	out, ids := t.TempDir(), load(t).Named("AWS::Serverless::Function")
+	if err := testbed.Share("shipped", root, out, func(dir string) error { return makeAll(dir, ids) }); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range ids {
 		info, err := exec.Command("go", "version", "-m", filepath.Join(out, id, "bootstrap")).Output()
 		if err != nil {
 			t.Fatal(err)
 		}
 		want := "path\tkeyvend/functions/" + strings.ToLower(strings.TrimSuffix(id, "Function")) + "\n"
-		for _, line := range []string{want, "GOARCH=arm64\n", "CGO_ENABLED=0\n", "-tags=lambda.norpc\n", "-trimpath=true\n"} {
+		for _, line := range []string{want, "GOARCH=" + runtime.GOARCH + "\n", "CGO_ENABLED=0\n", "-tags=lambda.norpc\n", "-trimpath=true\n"} {
 			if !strings.Contains(string(info), line) {
 				t.Errorf("%s: no %q in\n%s", id, line, info)
 			}
 		}
 	}
+}
+
+// makeAll builds functions as SAM does.
+func makeAll(dir string, ids []string) error {
+	for _, id := range ids {
+		build := exec.Command("make", "build-"+id, "ARTIFACTS_DIR="+filepath.Join(dir, id), "LAMBDA_ARCH="+runtime.GOARCH)
+		build.Dir = root
+		build.Env = append(os.Environ(), "GOFLAGS=-tags=fakeproviders") // which must not get into what ships
+		if output, err := build.CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %w\n%s", id, err, output)
+		}
+	}
+	return nil
 }
 
 func TestNoBuildForThisMachineTakesTheTagOfFakeProviders(t *testing.T) {

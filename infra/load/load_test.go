@@ -14,7 +14,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func TestASmallRunWithTwoKillsKeepsEveryPromise(t *testing.T) {
@@ -133,8 +135,12 @@ func TestSomebodyElsesKeyvendKeepsWhatItHadAndABrokenPromiseIsAnError(t *testing
 			page["data"] = rows[1:]
 		}
 	})
-	if _, err := run(forgetful); err == nil || !strings.Contains(err.Error(), "holds 99 ") {
+	out, err := run(forgetful)
+	if err == nil || !strings.Contains(err.Error(), "holds 99 ") {
 		t.Errorf("a list that leaves one out: %v", err)
+	}
+	if !strings.Contains(out, ", broken off |") || !strings.Contains(out, "| upserts | 120 in ") {
+		t.Errorf("a run that fails tells\n%s", out)
 	}
 	untouched()
 	asked := 0
@@ -165,6 +171,103 @@ func TestWhatCannotBeRunIsRefusedBeforeAnythingIsSent(t *testing.T) {
 			t.Errorf("%v: %v", args, err)
 		}
 	}
+}
+
+// answering is a client of a keyvend that gives these answers in turn, the last
+// one for ever.
+func answering(t *testing.T, asked *[]*http.Request, answers ...http.HandlerFunc) *client {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		*asked = append(*asked, r)
+		answers[min(len(*asked), len(answers))-1](w, r)
+	}))
+	t.Cleanup(server.Close)
+	c, err := clientOf(envFile(t, server.URL, "sk_kv_none"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.busy = &atomic.Int64{}
+	return c
+}
+
+func says(status int, header ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		for i := 0; i+1 < len(header); i += 2 {
+			w.Header().Set(header[i], header[i+1])
+		}
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, `{"id":"made"}`)
+	}
+}
+
+func TestWhatABusyKeyvendDoesNotAnswerIsSentAgainAsTheSameRequest(t *testing.T) {
+	var asked []*http.Request
+	c := answering(t, &asked, says(503), says(429, "Retry-After", "1"), says(201))
+	began := time.Now()
+	var made struct{ ID string }
+	if err := c.call(t.Context(), 201, "POST", "/data-integrations", map[string]string{}, &made); err != nil || made.ID != "made" {
+		t.Fatalf("%v %v", made, err)
+	}
+	if waited := time.Since(began); waited < time.Second {
+		t.Errorf("it was asked to wait a second, and came back after %v", waited)
+	}
+	keys := map[string]bool{}
+	for _, r := range asked {
+		keys[r.Header.Get("Idempotency-Key")] = true
+	}
+	if len(asked) != 3 || len(keys) != 1 || keys[""] || c.busy.Load() != 2 {
+		t.Errorf("%d requests with the keys %v, %d said busy", len(asked), keys, c.busy.Load())
+	}
+}
+
+func TestADeleteThatWasDoneAndNotAnsweredIsDone(t *testing.T) {
+	var asked []*http.Request
+	c := answering(t, &asked, says(503), says(404))
+	if err := c.call(t.Context(), 204, "DELETE", "/data-integrations/x", nil, nil); err != nil || len(asked) != 2 {
+		t.Errorf("%d requests, %v", len(asked), err)
+	}
+	asked = nil
+	c = answering(t, &asked, says(404))
+	if err := c.call(t.Context(), 204, "DELETE", "/data-integrations/x", nil, nil); err == nil {
+		t.Error("what was never there is deleted")
+	}
+}
+
+func TestWhatIsNoMatterOfTimeIsNotSentAgain(t *testing.T) {
+	for _, status := range []int{400, 401, 409, 500} {
+		var asked []*http.Request
+		c := answering(t, &asked, says(status))
+		if err := c.call(t.Context(), 200, "GET", "/events", nil, nil); err == nil || len(asked) != 1 {
+			t.Errorf("%d: %d requests, %v", status, len(asked), err)
+		}
+	}
+}
+
+func TestABusyKeyvendIsNotAskedForEver(t *testing.T) {
+	var asked []*http.Request
+	c := answering(t, &asked, says(503))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	c.http.Transport = ending{c.http.Transport, 3, cancel, new(int)}
+	err := c.call(ctx, 200, "GET", "/events", nil, nil)
+	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "GET /events: 503") {
+		t.Errorf("told to stop: %v", err)
+	}
+}
+
+// ending ends a context after some requests.
+type ending struct {
+	http.RoundTripper
+	after int
+	end   func()
+	n     *int
+}
+
+func (e ending) RoundTrip(r *http.Request) (*http.Response, error) {
+	if *e.n++; *e.n == e.after {
+		defer e.end()
+	}
+	return e.RoundTripper.RoundTrip(r)
 }
 
 func TestARunStopsByItself(t *testing.T) {

@@ -22,6 +22,9 @@ func (r *report) fact(name, format string, args ...any) {
 
 func (r *report) print(out io.Writer) {
 	_, _ = fmt.Fprintln(out, markdown([]string{r.title, ""}, r.facts))
+	if len(r.pages) == 0 {
+		return
+	}
 	_, _ = fmt.Fprint(out, markdown([]string{"a page of 100, median and worst of " + strconv.Itoa(samples), "first", "middle", "last"}, r.pages))
 }
 

@@ -23,6 +23,7 @@ type session struct {
 	slug   string
 	report report
 	say    func(format string, args ...any)
+	busy   atomic.Int64 // answers that said that keyvend was busy
 
 	registered bool              // there is an integration of that slug
 	removed    string            // id of the one that is deleted with all its accounts
@@ -40,16 +41,36 @@ func run(ctx context.Context, o options, out, progress io.Writer) (err error) {
 		say: func(format string, args ...any) { _, _ = fmt.Fprintf(progress, format+"\n", args...) },
 	}
 	s.report.title = fmt.Sprintf("%s accounts, %d writers, %d cores", number(o.accounts), o.writers, runtime.NumCPU())
-	defer func() { err = errors.Join(err, s.close()) }()
+	defer func() {
+		s.report.fact("answers that said busy, after which the request was sent again", "%s", number(int(s.busy.Load())))
+		s.report.print(out) // of a run that fails too: what it found until then
+		err = errors.Join(err, s.close())
+	}()
 	for _, step := range []func(context.Context) error{
 		s.connect, s.register, s.fill, s.pages, s.walk, s.remove, s.killing, s.told, s.living, s.empty,
 	} {
 		if err := step(ctx); err != nil {
-			return err
+			s.report.title += ", broken off"
+			return s.explain(err)
 		}
 	}
-	s.report.print(out)
 	return nil
+}
+
+// explain adds to an error what an infra/local of our own said last.
+func (s *session) explain(err error) error {
+	if s.local == nil {
+		return err
+	}
+	return fmt.Errorf("%w\ninfra/local said last:\n%s", err, s.local.said())
+}
+
+// use speaks through c from now on.
+func (s *session) use(c *client) {
+	s.client = c
+	if c != nil {
+		c.busy = &s.busy
+	}
 }
 
 // close ends and deletes an infra/local of our own, and of somebody else's
@@ -70,18 +91,27 @@ func (s *session) close() error {
 func (s *session) connect(ctx context.Context) (err error) {
 	if s.env == "" {
 		s.say("starting infra/local")
-		if s.local, err = buildLocal(ctx); err == nil {
-			s.client, err = s.local.start(ctx)
+		if s.local, err = buildLocal(ctx); err != nil {
+			return err
 		}
+		return s.start(ctx)
+	}
+	c, err := clientOf(s.env)
+	if err != nil {
 		return err
 	}
-	if s.client, err = clientOf(s.env); err != nil {
-		return err
-	}
+	s.use(c)
 	if !s.near() && !s.anywhere {
 		return fmt.Errorf("%s is not on this machine: give -anywhere if that is meant", s.base)
 	}
 	return nil
+}
+
+// start starts infra/local and speaks to it.
+func (s *session) start(ctx context.Context) error {
+	c, err := s.local.start(ctx)
+	s.use(c)
+	return err
 }
 
 // register makes an integration that nobody else has.
@@ -112,10 +142,10 @@ func (s *session) fill(ctx context.Context) error {
 		s.ids[n], err = s.upsert(ctx, s.slug, userName(n), newSecret())
 		return err
 	})
-	took := time.Since(began)
-	s.rate = float64(s.accounts) / took.Seconds()
+	took, made := time.Since(began), len(slices.DeleteFunc(slices.Clone(s.ids), func(id string) bool { return id == "" }))
+	s.rate = float64(made) / took.Seconds()
 	slices.Sort(s.ids)
-	s.report.fact("upserts", "%s, %s a second", round(took), number(int(s.rate)))
+	s.report.fact("upserts", "%s in %s, %s a second", number(made), round(took), number(int(s.rate)))
 	return err
 }
 
@@ -209,7 +239,7 @@ func (s *session) killing(ctx context.Context) error {
 		s.say("killed; %s are left", number(left))
 		rate = max(rate/2, float64(before-left)/wait.Seconds())
 		began := time.Now()
-		if s.client, err = s.local.start(ctx); err != nil {
+		if err := s.start(ctx); err != nil {
 			return err
 		}
 		starts = append(starts, time.Since(began))

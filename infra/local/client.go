@@ -40,6 +40,27 @@ func (c client) call(ctx context.Context, method, path string, body any) (status
 	return w.status, w.body.Bytes(), nil
 }
 
+// read gets, and reads the answer.
+func (c client) read(ctx context.Context, path string, answer any) error {
+	return c.into(ctx, http.MethodGet, path, nil, answer)
+}
+
+// post posts, and reads the answer to it.
+func (c client) post(ctx context.Context, path string, body, answer any) error {
+	return c.into(ctx, http.MethodPost, path, body, answer)
+}
+
+func (c client) into(ctx context.Context, method, path string, body, answer any) error {
+	status, text, err := c.call(ctx, method, path, body)
+	switch {
+	case err != nil:
+		return err
+	case status >= http.StatusMultipleChoices:
+		return fmt.Errorf("%s %s: %d %s", method, path, status, sentenceOf(text))
+	}
+	return json.Unmarshal(text, answer)
+}
+
 // works reports whether the token opens anything.
 func (c client) works(ctx context.Context) (bool, error) {
 	status, sentence, err := c.send(ctx, http.MethodGet, "/data-integrations", nil)

@@ -15,29 +15,35 @@ import (
 // demoLink is what the banner says of the demo page.
 var demoLink = regexp.MustCompile(`(?m)^  demo page with the widget +(http://127\.0\.0\.1:\d+/_demo/)$`)
 
-func TestTheDemoPageHasATenantOfItsOwnFromWhenItIsFirstOpened(t *testing.T) {
+// names are those of the tenants that there are.
+func names(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	for _, tenant := range ask(t, filepath.Join(dir, socketFile), operator.Request{Action: operator.ListTenants}).Tenants {
+		names = append(names, tenant.Name)
+	}
+	return names
+}
+
+func TestTheDemoPageHasATenantOfItsOwnFromWhenItIsFirstUsed(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	if out := printed(t, dir, "127.0.0.1:0"); demoLink.FindString(out) == "" {
 		t.Error(out)
 	}
 	stop := start(t, dir)
-	tenants := func() []string {
-		var names []string
-		for _, tenant := range ask(t, filepath.Join(dir, socketFile), operator.Request{Action: operator.ListTenants}).Tenants {
-			names = append(names, tenant.Name)
-		}
-		return names
-	}
-	if names := tenants(); len(names) != 1 || names[0] != "Demo" {
-		t.Errorf("before: %v", names)
-	}
 	status, page := send(t, dir, "GET", "/_demo/", "")
-	key := regexp.MustCompile(`/dashboard#key=(sk_kv_[\w-]+)`).FindStringSubmatch(page)
-	if status != http.StatusOK || key == nil {
+	if status != http.StatusOK || !strings.Contains(page, "<keyvend-pipes>") || strings.Contains(page, "sk_kv_") {
 		t.Fatalf("%d %s", status, page)
 	}
-	if names := tenants(); len(names) != 2 {
-		t.Errorf("after: %v", names)
+	if before := names(t, dir); len(before) != 1 || before[0] != "Demo" {
+		t.Errorf("before: %v", before)
+	}
+	status, link := send(t, dir, "POST", "/_demo/dashboard", "{}")
+	key := regexp.MustCompile(`/dashboard#key=(sk_kv_[\w-]+)`).FindStringSubmatch(link)
+	if status != http.StatusOK || key == nil {
+		t.Fatalf("%d %s", status, link)
+	}
+	if after := names(t, dir); len(after) != 2 {
+		t.Errorf("after: %v", after)
 	}
 	if status, mine := send(t, dir, "GET", "/data-integrations", ""); status != http.StatusOK || !strings.Contains(mine, `"data":[]`) {
 		t.Errorf("the developer's tenant has %s", mine)
@@ -48,22 +54,40 @@ func TestTheDemoPageHasATenantOfItsOwnFromWhenItIsFirstOpened(t *testing.T) {
 	}
 	stop()
 	start(t, dir)
-	if _, again := send(t, dir, "GET", "/_demo/", ""); !strings.Contains(again, key[1]) || len(tenants()) != 2 {
+	if _, again := send(t, dir, "POST", "/_demo/dashboard", "{}"); again != link || len(names(t, dir)) != 2 {
 		t.Error("the next start makes another tenant")
 	}
+}
+
+// header sets a header.
+func header(name, value string) func(*http.Request) {
+	return func(r *http.Request) { r.Header.Set(name, value) }
 }
 
 func TestTheDemoPageIsForThisMachineAndForNoOtherPage(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	start(t, dir)
-	for _, path := range []string{"token", "use", "revoke", "restore"} {
-		for name, change := range map[string]func(*http.Request){
-			"another host":   func(r *http.Request) { r.Host = "acme.example" },
-			"another origin": func(r *http.Request) { r.Header.Set("Origin", "https://acme.example") },
-			"another site":   func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") },
-		} {
-			if status, text := send(t, dir, "POST", "/_demo/"+path, `{"slug":"fake-bearer"}`, change); status < 400 || strings.Contains(text, "token\"") {
-				t.Errorf("%s from %s: %d %s", path, name, status, text)
+	strangers := map[string]func(*http.Request){
+		"another host": func(r *http.Request) { r.Host = "acme.example" },
+		"another site": header("Sec-Fetch-Site", "cross-site"),
+		"another port": header("Sec-Fetch-Site", "same-site"),
+		"a proxy":      header("X-Forwarded-For", "192.0.2.1"),
+		"a host's":     header("X-Forwarded-Host", "acme.example"),
+		"a good proxy": header("Forwarded", "for=192.0.2.1"),
+		"a cache":      header("Via", "1.1 acme.example"),
+	}
+	for name, change := range strangers {
+		for _, path := range []string{"", "main.js", "page.css"} {
+			if status, text := send(t, dir, "GET", "/_demo/"+path, "", change); status < 400 || strings.Contains(text, "keyvend-pipes") {
+				t.Errorf("GET %s for %s: %d %s", path, name, status, text)
+			}
+		}
+	}
+	strangers["another origin"] = header("Origin", "https://acme.example")
+	for _, path := range []string{"token", "dashboard", "use", "revoke", "restore"} {
+		for name, change := range strangers {
+			if status, text := send(t, dir, "POST", "/_demo/"+path, `{"slug":"fake-bearer"}`, change); status < 400 || strings.Contains(text, "token\"") || strings.Contains(text, "sk_kv_") {
+				t.Errorf("%s for %s: %d %s", path, name, status, text)
 			}
 		}
 		if status, text := send(t, dir, "GET", "/_demo/"+path, ""); status != http.StatusMethodNotAllowed {
@@ -77,14 +101,31 @@ func TestTheDemoPageIsForThisMachineAndForNoOtherPage(t *testing.T) {
 	if w.Code != http.StatusForbidden {
 		t.Error(w.Code)
 	}
-	for _, tenant := range ask(t, filepath.Join(dir, socketFile), operator.Request{Action: operator.ListTenants}).Tenants {
-		if tenant.Name != "Demo" {
-			t.Errorf("whoever was refused made %v", tenant)
+	if all := names(t, dir); len(all) != 1 {
+		t.Errorf("whoever was refused made one of %v", all)
+	}
+}
+
+func TestALinkElsewhereLeadsToTheDemoPageWhenItIsClicked(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	start(t, dir)
+	for name, c := range map[string]struct {
+		dest, user string
+		want       int
+	}{
+		"a link":      {"document", "?1", http.StatusOK},
+		"a script":    {"document", "", http.StatusForbidden},
+		"a frame":     {"iframe", "?1", http.StatusForbidden},
+		"an image":    {"image", "", http.StatusForbidden},
+		"no document": {"", "?1", http.StatusForbidden},
+	} {
+		status, text := send(t, dir, "GET", "/_demo/", "", header("Sec-Fetch-Site", "cross-site"), header("Sec-Fetch-Dest", c.dest), header("Sec-Fetch-User", c.user))
+		if status != c.want {
+			t.Errorf("%s: %d %s", name, status, text)
 		}
 	}
-	_, page := send(t, dir, "GET", "/_demo/", "", func(r *http.Request) { r.Header.Set("Origin", "https://acme.example") })
-	if !strings.Contains(page, "<keyvend-pipes>") {
-		t.Error(page)
+	if all := names(t, dir); len(all) != 1 {
+		t.Errorf("there are %v", all)
 	}
 }
 

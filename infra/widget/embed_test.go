@@ -10,7 +10,7 @@ import (
 	"keyvend/infra/testbed"
 )
 
-const embedPath = "/embed/tenant_01KJMMA2G0E8CREG05T91RTXB4"
+const embedPath = "/embed/" + tenantID
 
 // framing is a page of the product that frames the widget with what stands behind
 // the # of its address. It keeps all messages in window.got and answers those that
@@ -49,7 +49,7 @@ func TestTheWidgetInAFrameGetsItsTokenByMessageAndTellsNoKey(t *testing.T) {
 		return browsertest.Eval[bool](p, `["keyvend:token-needed", "keyvend:height", "keyvend-connected"].every((type) => got.some((m) => m.type === type))`)
 	})
 	told := browsertest.Eval[string](p, `JSON.stringify(got)`)
-	if strings.Contains(told, canary) || !strings.Contains(told, `"detail":{"slug":"openai","account_id":"data_installation_openai"}`) {
+	if strings.Contains(told, canary) || !strings.Contains(told, `"detail":{"slug":"openai","account_id":"`+accountID("openai")+`"}`) {
 		t.Errorf("the frame tells %s", told)
 	}
 	if strangers := browsertest.Eval[int](p, `got.filter((m) => m.origin !== `+quoted(k.url)+`).length`); strangers != 0 {
@@ -114,9 +114,10 @@ func TestATokenBehindTheAddressIsTakenAwayFromThereAtOnce(t *testing.T) {
 	k.offer("openai", nil)
 	p := browsertest.Open(t)
 	token := k.token(time.Hour)
-	p.Visit(k.url + embedPath + "#token=" + token)
-	p.Find("button", "Connect: OpenAI")
-	if left := browsertest.Eval[string](p, `location.href + history.length`); strings.Contains(left, "#") {
+	p.Visit(k.framing("#token=" + token))
+	frame := p.Frame(embedPath)
+	frame.Find("button", "Connect: OpenAI")
+	if left := browsertest.Eval[string](frame, `location.href`); strings.Contains(left, "#") {
 		t.Errorf("left: %s", left)
 	}
 	for _, r := range p.Requests() {
@@ -125,6 +126,54 @@ func TestATokenBehindTheAddressIsTakenAwayFromThereAtOnce(t *testing.T) {
 		}
 	}
 	calm(t, p)
+}
+
+// A link cannot have people bring their keys to somebody else's account.
+func TestALinkShowsNobodyAWidget(t *testing.T) {
+	k := newKeyvend(t)
+	k.offer("openai", nil)
+	p := browsertest.Open(t)
+	for _, behind := range []string{"#token=" + k.token(time.Hour), "#origin=" + k.host, "#origin=" + k.url + "&token=" + k.token(time.Hour), ""} {
+		p.Visit("about:blank")
+		p.Visit(k.url + embedPath + behind)
+		p.Says("Open the app that you use, and look for your connections there.")
+		if left := browsertest.Eval[string](p, `location.href`); strings.Contains(left, "#") {
+			t.Errorf("left: %s", left)
+		}
+		p.Do(`postMessage({ type: "keyvend:token", token: ` + quoted(k.token(time.Hour)) + ` }, "*"); await new Promise((done) => setTimeout(done))`)
+		if browsertest.Eval[bool](p, `document.querySelector("keyvend-pipes") !== null`) {
+			t.Errorf("%s shows a widget", behind)
+		}
+	}
+	for _, r := range p.Requests() {
+		if strings.Contains(r.URL, "/_widgets/") {
+			t.Errorf("asked: %v", r)
+		}
+	}
+	calm(t, p)
+}
+
+func TestAFrameSaysWhatItLacks(t *testing.T) {
+	k := newKeyvend(t)
+	k.offer("openai", nil)
+	p := browsertest.Open(t)
+	p.Visit(k.framing(""))
+	p.Frame(embedPath).Says("has to name itself behind the # of the address: #origin=https://app.example.com")
+
+	stranger := k.tokenOf(anna, "tenant_01KJMMA2G0E8CREG05T91RTXB5", time.Hour)
+	p.Visit("about:blank")
+	p.Visit(k.framing("#token=" + stranger))
+	p.Frame(embedPath).Says("This token is another tenant's")
+
+	p.Visit("about:blank")
+	p.Visit(k.framing("#origin=" + k.host))
+	frame := p.Frame(embedPath)
+	frame.Find("button", "Connect: OpenAI")
+	p.Do(`document.querySelector("iframe").contentWindow.postMessage({ type: "keyvend:token", token: ` + quoted(stranger) + ` }, ` + quoted(k.url) + `)`)
+	frame.Says("This token is another tenant's")
+	if browsertest.Eval[bool](frame, `document.querySelector("keyvend-pipes") !== null`) {
+		t.Error("the widget is there still")
+	}
 }
 
 func TestAxeFindsNothingOnThePageForFrames(t *testing.T) {
@@ -136,19 +185,25 @@ func TestAxeFindsNothingOnThePageForFrames(t *testing.T) {
 	for _, theme := range []string{"light", "dark"} {
 		p := browsertest.Open(t)
 		p.Prefer(theme, true)
-		p.Visit(k.url + embedPath + "#token=" + k.token(time.Hour))
-		p.Says("Datadog")
+		p.Visit(k.url + embedPath)
+		p.Says("Open the app that you use")
 		if found := findings(p, string(axe)); found != "" {
+			t.Errorf("%s, without an app: %s", theme, found)
+		}
+		p.Visit(k.framing("#token=" + k.token(time.Hour)))
+		frame := p.Frame(embedPath)
+		frame.Says("Datadog")
+		if found := findings(frame, string(axe)); found != "" {
 			t.Errorf("%s, list: %s", theme, found)
 		}
-		p.Click("button", "Connect: Datadog")
-		p.Find("dialog", "Connect Datadog")
-		if found := findings(p, string(axe)); found != "" {
+		frame.Click("button", "Connect: Datadog")
+		frame.Find("dialog", "Connect Datadog")
+		if found := findings(frame, string(axe)); found != "" {
 			t.Errorf("%s, form: %s", theme, found)
 		}
 		p.Press("Escape")
-		p.Resize(320, 500)
-		if wide := browsertest.Eval[string](p, overflow); wide != "" {
+		p.Do(`document.querySelector("iframe").width = 320`)
+		if wide := browsertest.Eval[string](frame, overflow); wide != "" {
 			t.Errorf("%s: %s", theme, wide)
 		}
 	}

@@ -1,20 +1,25 @@
 package widget_test
 
 import (
+	"crypto/sha256"
+	"encoding/base32"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"keyvend/pkg/api/apitest"
 	"keyvend/pkg/boot/boottest"
 	"keyvend/pkg/catalog"
 )
@@ -25,24 +30,37 @@ const canary = boottest.Canary
 // object is JSON as the widget reads it.
 type object = map[string]any
 
-// keyvend answers as the function "widget" does, for one user, from what a test
-// says that there is. Another server beside it holds the pages of a product.
+// anna is the user of these tests, where no other one is named.
+const anna = "user_anna"
+
+// tenantID is whose widget it is.
+const tenantID = "tenant_01KJMMA2G0E8CREG05T91RTXB4"
+
+// keyvend answers as the function "widget" does, from what a test says that there
+// is. What it answers by itself is held against the description of the API. Another
+// server beside it holds the pages of a product.
 type keyvend struct {
 	t         testing.TB
 	url, host string // the origins of keyvend and of the product
 
-	mu     sync.Mutex
-	pages  map[string]string // of the product, by path
-	offers []object
-	reads  []object
-	tokens map[string]bool // those that are good
-	minted int
-	stored []object                 // the bodies of all keys that were stored
-	refuse map[string]answer        // by method and path: instead of the usual
-	frames string                   // who may frame /embed/{tenant}
-	held   map[string]chan struct{} // by method and path: what answers wait for
-	waits  map[string]int           // by method and path: how many do
+	mu       sync.Mutex
+	pages    map[string]string // of the product, by path
+	offers   []object
+	accounts map[owner]object
+	reads    []object
+	tokens   map[string]string // whose the good ones are
+	minted   int
+	strange  bool                     // texts that no keyvend has are tried
+	stored   []object                 // the bodies of all keys that were stored
+	users    []string                 // whose these are
+	refuse   map[string]answer        // by method and path: instead of the usual
+	frames   string                   // who may frame /embed/{tenant}
+	held     map[string]chan struct{} // by method and path: what answers wait for
+	waits    map[string]int           // by method and path: how many do
 }
+
+// owner is whose account of which provider it is.
+type owner struct{ user, slug string }
 
 type answer struct {
 	status int
@@ -51,7 +69,10 @@ type answer struct {
 
 func newKeyvend(t testing.TB) *keyvend {
 	t.Helper()
-	k := &keyvend{t: t, pages: map[string]string{}, tokens: map[string]bool{}, refuse: map[string]answer{}, held: map[string]chan struct{}{}, waits: map[string]int{}}
+	k := &keyvend{
+		t: t, pages: map[string]string{}, accounts: map[owner]object{}, tokens: map[string]string{},
+		refuse: map[string]answer{}, held: map[string]chan struct{}{}, waits: map[string]int{},
+	}
 	server := httptest.NewServer(k)
 	t.Cleanup(server.Close)
 	product := httptest.NewServer(http.HandlerFunc(k.product))
@@ -60,14 +81,17 @@ func newKeyvend(t testing.TB) *keyvend {
 	return k
 }
 
-// token is a new one that is good.
-func (k *keyvend) token(life time.Duration) string {
+// token is a new one of anna's that is good.
+func (k *keyvend) token(life time.Duration) string { return k.tokenOf(anna, tenantID, life) }
+
+// tokenOf is a new one of somebody's.
+func (k *keyvend) tokenOf(user, tenant string, life time.Duration) string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	claims := fmt.Sprintf(`{"sub":"user_anna","exp":%d,"n":%d}`, time.Now().Add(life).Unix(), k.minted)
+	claims := fmt.Sprintf(`{"tenant":%q,"sub":%q,"exp":%d,"jti":"%d"}`, tenant, user, time.Now().Add(life).Unix(), k.minted)
 	k.minted++
 	token := "eyJhbGciOiJFZERTQSJ9." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".c2lnbmVk"
-	k.tokens[token] = true
+	k.tokens[token] = user
 	return token
 }
 
@@ -128,11 +152,8 @@ func (k *keyvend) offer(slug string, account object, change ...object) {
 		p = catalog.Provider{Slug: slug, Name: slug, ConfigFields: []catalog.ConfigField{}}
 	}
 	o := object{
-		"object": "provider", "slug": p.Slug, "name": p.Name, "description": nil, "key_hint": p.KeyHint, "help": p.Help,
-		"help_url": p.KeyPage, "config_fields": p.ConfigFields, "account": nil,
-	}
-	if account != nil {
-		o["account"] = account
+		"object": "widget_provider", "slug": p.Slug, "name": p.Name, "description": nil, "key_hint": p.KeyHint, "help": p.Help,
+		"help_url": p.KeyPage, "config_fields": p.ConfigFields,
 	}
 	for _, c := range change {
 		for name, value := range c {
@@ -142,12 +163,21 @@ func (k *keyvend) offer(slug string, account object, change ...object) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.offers = append(k.offers, o)
+	if account != nil {
+		k.accounts[owner{anna, o["slug"].(string)}] = account
+	}
+}
+
+// accountID is the id of the account of that name.
+func accountID(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return "data_installation_0" + base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").EncodeToString(sum[:])[:25]
 }
 
 // account is a connected one; change may change it.
-func account(id, last4 string, change ...object) object {
+func account(name, last4 string, change ...object) object {
 	a := object{
-		"id": id, "state": "connected", "api_key_last_4": last4, "config": object{}, "expires_at": nil, "last_used_at": nil,
+		"id": accountID(name), "state": "connected", "api_key_last_4": last4, "config": object{}, "expires_at": nil, "last_used_at": nil,
 		"health": nil, "created_at": "2026-02-03T23:30:00.000Z", "updated_at": "2026-02-03T23:30:00.000Z",
 	}
 	for _, c := range change {
@@ -160,7 +190,10 @@ func account(id, last4 string, change ...object) object {
 
 // health is what is known of a key.
 func health(verdict, reason, sentence string) object {
-	return object{"verdict": verdict, "reason": reason, "sentence": sentence, "checked_at": "2026-03-01T12:00:00.000Z"}
+	return object{
+		"verdict": verdict, "reason": reason, "sentence": sentence, "checked_at": "2026-03-01T12:00:00.000Z",
+		"last_good_at": nil, "first_bad_at": nil, "consecutive_unknowns": 0, "next_check_at": nil,
+	}
 }
 
 // keys are the bodies of all that was stored.
@@ -185,7 +218,10 @@ func (k *keyvend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	body, _ := io.ReadAll(r.Body)
-	a := k.widget(r, body)
+	a, scripted := k.scripted(r)
+	if !scripted {
+		a = k.widget(r, body)
+	}
 	k.mu.Lock()
 	held := k.held[r.Method+" "+r.URL.Path]
 	k.mu.Unlock()
@@ -195,32 +231,71 @@ func (k *keyvend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		k.count(r, -1)
 	}
 	h.Set("Content-Type", "application/json")
+	if !scripted {
+		k.check(r, body, a, h)
+	}
 	w.WriteHeader(a.status)
 	_, _ = io.WriteString(w, a.body)
+}
+
+// check holds an answer against the description of the API.
+func (k *keyvend) check(r *http.Request, body []byte, a answer, h http.Header) {
+	served, err := apitest.Served()
+	if err != nil {
+		k.t.Error(err)
+		return
+	}
+	k.mu.Lock()
+	strange := k.strange
+	k.mu.Unlock()
+	x := apitest.Exchange{Method: r.Method, Target: r.URL.RequestURI(), Body: body, Status: a.status, Header: h, Answer: []byte(a.body)}
+	if err := served.Check(x); err != nil && !strange {
+		k.t.Error(err)
+	}
+}
+
+// scripted is what a test says that a request with a good token is answered.
+func (k *keyvend) scripted(r *http.Request) (answer, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	a, scripted := k.refuse[r.Method+" "+r.URL.Path]
+	return a, scripted && k.userOf(r) != ""
+}
+
+// userOf is who asks, "" when the token is not good.
+func (k *keyvend) userOf(r *http.Request) string {
+	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	return k.tokens[token]
 }
 
 // widget answers the requests of the widget.
 func (k *keyvend) widget(r *http.Request, body []byte) answer {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); !k.tokens[token] {
+	user := k.userOf(r)
+	if user == "" {
 		return answer{http.StatusForbidden, `{"message":"This widget token is not valid.","code":"invalid_widget_token"}`}
 	}
-	if a, scripted := k.refuse[r.Method+" "+r.URL.Path]; scripted {
-		return a
+	if origin := r.Header.Get("Origin"); origin != k.host && origin != k.url && (origin != "" || r.Header.Get("Sec-Fetch-Site") != "same-origin") {
+		return answer{http.StatusForbidden, `{"message":"Pages of this origin may not use this token.","code":"origin_not_allowed"}`}
 	}
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
 	switch last := parts[len(parts)-1]; {
 	case last == "providers":
-		return jsonAnswer(object{"object": "list", "data": k.offers})
+		return listAnswer(k.offered(user))
 	case last == "reads":
-		return jsonAnswer(object{"object": "list", "data": k.reads})
+		return listAnswer(append([]object{}, k.reads...))
 	case last == "api-key":
-		return k.put(parts[2], body)
+		return k.put(owner{user, parts[2]}, body)
 	case parts[2] == "installations":
-		return k.remove(last)
+		return k.remove(user, last)
 	}
 	return answer{http.StatusNotFound, `{"message":"There is nothing here.","code":"not_found"}`}
+}
+
+// listAnswer is the whole of a list.
+func listAnswer(data []object) answer {
+	return jsonAnswer(object{"object": "list", "data": data, "list_metadata": object{"before": nil, "after": nil}})
 }
 
 func jsonAnswer(v any) answer {
@@ -231,34 +306,49 @@ func jsonAnswer(v any) answer {
 	return answer{http.StatusOK, string(text)}
 }
 
-func (k *keyvend) put(slug string, body []byte) answer {
+// offered are the offers with a user's accounts.
+func (k *keyvend) offered(user string) []object {
+	mine := []object{}
+	for _, o := range k.offers {
+		offer := object{"account": nil}
+		maps.Copy(offer, o)
+		if a := k.accounts[owner{user, o["slug"].(string)}]; a != nil {
+			offer["account"] = a
+		}
+		mine = append(mine, offer)
+	}
+	return mine
+}
+
+func (k *keyvend) put(of owner, body []byte) answer {
 	sent := object{}
 	if err := json.Unmarshal(body, &sent); err != nil {
 		return answer{http.StatusBadRequest, `{"message":"no JSON"}`}
 	}
 	key, _ := sent["secret"].(string)
-	k.stored = append(k.stored, sent)
-	for _, o := range k.offers {
-		if o["slug"] != slug {
-			continue
-		}
-		if o["account"] == nil {
-			o["account"] = account("data_installation_"+slug, "")
-		}
-		stored := o["account"].(object)
-		stored["api_key_last_4"], stored["state"] = key[max(0, len(key)-4):], "connected"
-		if config, sent := sent["config"]; sent {
-			stored["config"] = config
-		}
-		return jsonAnswer(stored)
+	k.stored, k.users = append(k.stored, sent), append(k.users, of.user)
+	if !slices.ContainsFunc(k.offers, func(o object) bool { return o["slug"] == of.slug }) {
+		return answer{http.StatusNotFound, `{"message":"This provider is not offered any more. Reload the page.","code":"not_found"}`}
 	}
-	return answer{http.StatusNotFound, `{"message":"This provider is not offered any more. Reload the page.","code":"not_found"}`}
+	if k.accounts[of] == nil {
+		k.accounts[of] = account(of.slug, "")
+	}
+	stored := k.accounts[of]
+	stored["api_key_last_4"], stored["state"] = key[max(0, len(key)-4):], "connected"
+	if config, sent := sent["config"]; sent {
+		stored["config"] = config
+	}
+	return jsonAnswer(object{
+		"object": "connected_account", "id": stored["id"], "user_id": of.user, "organization_id": nil, "scopes": []string{},
+		"auth_method": "api_key", "api_key_last_4": stored["api_key_last_4"], "state": stored["state"], "config": stored["config"],
+		"created_at": stored["created_at"], "updated_at": stored["updated_at"],
+	})
 }
 
-func (k *keyvend) remove(id string) answer {
-	for _, o := range k.offers {
-		if a, connected := o["account"].(object); connected && a["id"] == id {
-			o["account"] = nil
+func (k *keyvend) remove(user, id string) answer {
+	for of, a := range k.accounts {
+		if of.user == user && a["id"] == id {
+			delete(k.accounts, of)
 			return jsonAnswer(object{"success": true})
 		}
 	}

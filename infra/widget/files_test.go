@@ -34,7 +34,7 @@ func TestTheWidgetIsSmall(t *testing.T) {
 		total += packed.Len()
 		return nil
 	}
-	for _, name := range []string{source, files + "/embed", files + "/widget.js"} {
+	for _, name := range []string{source, files + "/embed", files + "/widget.js", files + "/dom.js"} {
 		if err := filepath.WalkDir(name, count); err != nil {
 			t.Fatal(err)
 		}

@@ -123,7 +123,7 @@ func TestADoubtIsToldBeforeAnythingIsSent(t *testing.T) {
 
 func TestSettingsGoWithAKey(t *testing.T) {
 	k := newKeyvend(t)
-	k.offer("datadog", account("data_installation_datadog", "0000", object{"config": object{"site": "datadoghq.eu"}}))
+	k.offer("datadog", account("datadog", "0000", object{"config": object{"site": "datadoghq.eu"}}))
 	k.offer("freshdesk", nil)
 	p := browsertest.Open(t)
 	p.Visit(k.element(""))
@@ -162,5 +162,65 @@ func TestSettingsGoWithAKey(t *testing.T) {
 	}
 	if slices.ContainsFunc(k.keys(), func(o object) bool { return o["secret"] == "" }) {
 		t.Error("an empty key was stored")
+	}
+}
+
+func TestASettingThatIsNoOptionAnyMoreIsChosenAnew(t *testing.T) {
+	k := newKeyvend(t)
+	fields := []object{{
+		"field": "region", "label": "Region", "description": "Where it is.", "required": false, "default": "moon",
+		"options": []object{{"value": "moon", "label": "Moon"}, {"value": "venus", "label": "Venus"}},
+	}}
+	k.offer("acme", account("acme", "0000", object{"config": object{"region": "mars"}}), object{"config_fields": fields})
+	p := browsertest.Open(t)
+	p.Visit(k.element(""))
+	p.Click("button", "Replace key: acme")
+	p.Find("dialog", "Replace the key of acme")
+	p.Find("combobox", "Region (optional)")
+	if region := pipes[string](p, `e.shadowRoot.querySelector("select").selectedOptions[0].label`); region != "Choose…" {
+		t.Errorf("the region is %q", region)
+	}
+}
+
+func TestAServiceOrSettingMayBeCalledLikeAMemberOfEveryObject(t *testing.T) {
+	k := newKeyvend(t)
+	fields := []object{{"field": "constructor", "label": "Builder", "description": "Who built it.", "required": false, "format": "hostname"}}
+	k.offer("constructor", account("constructor", "0000"), object{"config_fields": fields})
+	p := browsertest.Open(t)
+	p.Visit(k.element(""))
+	p.Click("button", "Replace key: constructor")
+	p.Find("dialog", "Replace the key of constructor")
+	if builder := p.Find("textbox", "Builder (optional)"); builder.Value != "" {
+		t.Errorf("the builder is %q", builder.Value)
+	}
+	p.Paste("canary00000000000000")
+	p.Press("Enter")
+	p.Says("constructor: the key is saved.")
+	if config := k.keys()[0]["config"].(object); len(config) != 0 {
+		t.Errorf("the settings are %v", config)
+	}
+	for _, r := range p.Requests() {
+		if strings.Contains(r.URL, "function") || strings.Contains(r.URL, "native") {
+			t.Errorf("asked: %v", r)
+		}
+	}
+	calm(t, p)
+}
+
+func TestATextThatIsFarTooLongIsNotLookedThrough(t *testing.T) {
+	k := newKeyvend(t)
+	k.offer("openai", nil)
+	p := browsertest.Open(t)
+	p.Visit(k.element(""))
+	p.Click("button", "Connect: OpenAI")
+	p.Find("dialog", "Connect OpenAI")
+	p.Paste(strings.Repeat("bearer ", 100_000))
+	p.Says("This is longer than any key. Copy the key alone.")
+	if left := field(p); left != "" {
+		t.Errorf("the field holds %d characters", len(left))
+	}
+	p.Press("Enter")
+	if keys := k.keys(); len(keys) != 0 {
+		t.Errorf("stored: %d", len(keys))
 	}
 }

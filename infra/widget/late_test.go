@@ -2,6 +2,7 @@ package widget_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -80,7 +81,7 @@ func TestWhatIsOpenAndEnteredSurvivesThatTheListIsMadeAnew(t *testing.T) {
 
 func TestWhatIsSaidOfAKeyIsWhatTheNewestListSays(t *testing.T) {
 	k := newKeyvend(t)
-	mine := account("data_installation_1", "Yz89")
+	mine := account("openai", "Yz89")
 	k.offer("openai", mine)
 	p := browsertest.Open(t)
 	p.Visit(k.element(""))
@@ -101,6 +102,71 @@ func TestWhatIsSaidOfAKeyIsWhatTheNewestListSays(t *testing.T) {
 	})
 	second()
 	p.Says("OpenAI: the key is saved, and it works.")
+}
+
+// oneRead is what there is to tell of a key that was read once.
+func oneRead(name string) []object {
+	return []object{{
+		"window_start": "2026-03-01T23:55:00.000Z", "count": 1, "last_read_at": "2026-03-01T23:58:00.000Z",
+		"api_key_id": "api_key_01KJMMA2G0E8CREG05T91RTXB4", "api_key_name": name,
+	}}
+}
+
+var readsPath = "GET /_widgets/keyvend/accounts/" + accountID("openai") + "/reads"
+
+func TestALateAnswerAboutReadsReplacesNoNewerOne(t *testing.T) {
+	k := newKeyvend(t)
+	k.offer("openai", account("openai", "Yz89"))
+	k.reads = oneRead("Nightly import")
+	p := browsertest.Open(t)
+	p.Visit(k.element(""))
+	release := k.hold(readsPath)
+	k.answer(readsPath, http.StatusServiceUnavailable, `{"message":"The service is busy."}`)
+	p.Click("button", "Who used it: OpenAI")
+	p.Wait("an answer that is late", func() bool { return k.waiting(readsPath) == 1 })
+	k.pass(readsPath)
+	k.answer(readsPath, 0, "")
+	p.Do(`document.querySelector("keyvend-pipes").reload(); void 0`)
+	p.Says("with Nightly import")
+	release()
+	asked := func() int {
+		return browsertest.Eval[int](p, `performance.getEntriesByType("resource").filter(({ name }) => name.endsWith("/reads")).length`)
+	}
+	p.Wait("the late one to have come", func() bool { return asked() == 2 })
+	p.Do(`await new Promise((done) => setTimeout(done))`)
+	if says := p.Text(); !strings.Contains(says, "with Nightly import") || strings.Contains(says, "could not be loaded") {
+		t.Errorf("the late one is shown: %s", says)
+	}
+	// What only draws the list anew asks for nothing.
+	p.Do(`const e = document.querySelector("keyvend-pipes"); e.texts = { title: "Mine" }; e.logos = {}; e.setAttribute("locale", "de-DE"); await new Promise((done) => setTimeout(done))`)
+	p.Says("Mine")
+	p.Says("with Nightly import")
+	if n := asked(); n != 2 {
+		t.Errorf("the reads were asked for %d times", n)
+	}
+}
+
+func TestAListThatIsTheSameIsNotMadeAnew(t *testing.T) {
+	k := furnished(t)
+	p := browsertest.Open(t)
+	p.Visit(k.element(""))
+	p.Click("button", "Who used it: OpenAI")
+	p.Says("with Nightly import")
+	p.Do(`window.button = document.querySelector("keyvend-pipes").shadowRoot.querySelector("li button")`)
+	k.mu.Lock()
+	k.reads = append(oneRead("Exports"), k.reads...)
+	k.mu.Unlock()
+	p.Do(`await document.querySelector("keyvend-pipes").reload()`)
+	p.Says("with Exports")
+	if !browsertest.Eval[bool](p, `button.isConnected`) {
+		t.Error("the button under the mouse is another")
+	}
+	k.offer("linear", nil)
+	p.Do(`await document.querySelector("keyvend-pipes").reload()`)
+	p.Find("button", "Connect: Linear")
+	if browsertest.Eval[bool](p, `button.isConnected`) {
+		t.Error("what has changed is not shown")
+	}
 }
 
 func TestTwoQuickClicksStoreAndDisconnectOnce(t *testing.T) {
@@ -166,16 +232,20 @@ func TestAServerThatDoesNotAnswerIsNotWaitedForForEver(t *testing.T) {
 		const usual = AbortSignal.timeout.bind(AbortSignal);
 		window.patience = 0;
 		AbortSignal.timeout = (ms) => {
-			const hurry = window.hurry;
-			window.hurry = false;
 			patience = ms;
-			return usual(hurry ? 1 : ms);
+			if (!window.hurry) return usual(ms);
+			window.hurry = false;
+			const clock = new AbortController();
+			window.timeOut = () => clock.abort();
+			return clock.signal;
 		};`))
 	p.Click("button", "Connect: OpenAI")
 	p.Paste(openAIKey)
 	k.hold(putPath)
 	p.Do(`window.hurry = true`)
 	p.Press("Enter")
+	p.Wait("a key that is stored", func() bool { return k.waiting(putPath) == 1 })
+	p.Do(`timeOut()`)
 	p.Says("The server did not answer. Look whether you are online, and try again. Nobody knows whether the key was stored.")
 	if wait := browsertest.Eval[int](p, `patience`); wait < 35_000 || wait > 60_000 {
 		t.Errorf("an answer may take %d ms", wait)

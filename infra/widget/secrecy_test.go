@@ -87,7 +87,7 @@ func TestF45_TheKeyIsNowhereOnceItWasSent(t *testing.T) {
 		p.Click("button", "Save key")
 		if c.status == 0 {
 			p.Says("the key is saved")
-			if heard := browsertest.Eval[string](p, `heard.join()`); heard != `{"slug":"openai","account_id":"data_installation_openai"}` {
+			if heard := browsertest.Eval[string](p, `heard.join()`); heard != `{"slug":"openai","account_id":"`+accountID("openai")+`"}` {
 				t.Errorf("the page hears %s", heard)
 			}
 		} else {
@@ -178,9 +178,44 @@ func TestF45_TheKeyIsNowhereWhenThePageIsLeftWhileItIsSaved(t *testing.T) {
 	gone(t, p, openAIKey)
 }
 
+// Browsers ask whether they may keep what was in a field for passwords.
+func TestF45_BrowsersAreToldThatTheFieldIsNoPasswordToKeep(t *testing.T) {
+	k := newKeyvend(t)
+	k.offer("openai", nil)
+	p := browsertest.Open(t)
+	p.Visit(k.element(""))
+	p.Click("button", "Connect: OpenAI")
+	p.Find("dialog", "Connect OpenAI")
+	const about = `(() => { const f = document.querySelector("keyvend-pipes").shadowRoot.querySelector("#secret"); return f.type + " " + f.autocomplete + " " + f.spellcheck; })()`
+	for _, want := range []string{"password one-time-code false", "text one-time-code false"} {
+		if got := browsertest.Eval[string](p, about); got != want {
+			t.Errorf("the field is %q, want %q", got, want)
+		}
+		p.Click("button", map[bool]string{true: "Show key", false: "Hide key"}[strings.HasPrefix(want, "password")])
+	}
+}
+
+// made is what the maker of elements does, with every attribute that runs or loads.
+const made = `import(%q).then(({ el, outside }) => {
+	const runs = ["onclick", "onerror", "style", "src", "srcdoc", "action", "formaction", "href"].filter((name) => {
+		try { el("a", { [name]: "javascript:window.ran=1" }); return true; } catch { return false; }
+	});
+	return [...runs, ...["javascript:x", "https://a:b@acme.example", "http://acme.example", "/x"].filter((address) => outside(address, "x", "y"))].join();
+})`
+
+func TestF48_WhatCouldRunIsNotMade(t *testing.T) {
+	k := newKeyvend(t)
+	p := browsertest.Open(t)
+	p.Visit(k.element(""))
+	p.Says("There is nothing to connect yet.")
+	if runs := browsertest.Eval[string](p, fmt.Sprintf(made, k.url+"/assets/test/dom.js")); runs != "" {
+		t.Errorf("made: %s", runs)
+	}
+}
+
 func TestNothingIsAskedOfAnyoneElse(t *testing.T) {
 	k := newKeyvend(t)
-	k.offer("openai", account("data_installation_1", "Yz89"))
+	k.offer("openai", account("openai", "Yz89"))
 	p := browsertest.Open(t)
 	p.Visit(k.element(""))
 	p.Says("OpenAI")
@@ -201,13 +236,14 @@ var hostile = []string{
 
 func TestF48_MarkupIsShownAsText(t *testing.T) {
 	k := newKeyvend(t)
+	k.strange = true
 	for i, text := range hostile {
 		settings := []object{
 			{"field": text, "label": text, "description": text, "required": false, "example": text, "default": text},
 			{"field": "choice", "label": "Choice", "description": text, "required": false, "options": []object{{"value": text, "label": text}}},
 		}
 		slug := fmt.Sprintf("acme-%d", i)
-		k.offer(slug, account(text, "Yz89", object{"health": health("invalid", "other", text)}), object{
+		k.offer(slug, account("", "Yz89", object{"id": text, "health": health("invalid", "other", text)}), object{
 			"name": text, "description": text, "key_hint": text, "help": text, "help_url": "https://acme.example/" + text, "config_fields": settings,
 		})
 		k.answer("PUT /_widgets/DataIntegrations/"+slug+"/api-key", http.StatusUnprocessableEntity, jsonAnswer(object{"message": text}).body)
@@ -251,6 +287,7 @@ func TestF48_OnlyLinksByHTTPSAreLinks(t *testing.T) {
 		"//acme.example/keys":                   false, // by http, as the page is
 		"blob:https://acme.example/x":           false,
 		"https://":                              false,
+		"https://acme:canary@acme.example/":     false,
 		"":                                      false,
 	}
 	names := map[string]string{}

@@ -104,6 +104,85 @@ func TestASessionThatHasEndedIsSaidAndGoesOnWithAnotherToken(t *testing.T) {
 	p.Find("button", "Replace key: OpenAI")
 }
 
+// secret is what the field for a key holds, "" when there is no form.
+const secret = `document.querySelector("keyvend-pipes").shadowRoot.querySelector("#secret")?.value ?? ""`
+
+func TestAnotherUsersTokenContinuesNothing(t *testing.T) {
+	bring := func(token string) string {
+		return `document.querySelector("keyvend-pipes").setAttribute("token", ` + quoted(token) + `)`
+	}
+	for name, c := range map[string]struct{ user, tenant string }{
+		"another user":           {"user_ben", tenantID},
+		"a user of that name of": {anna, "tenant_01KJMMA2G0E8CREG05T91RTXB5"},
+	} {
+		k := newKeyvend(t)
+		k.offer("openai", account("openai", "Yz89"))
+		k.reads = oneRead("Nightly import")
+		p := browsertest.Open(t)
+		p.Visit(k.element(""))
+		p.Click("button", "Who used it: OpenAI")
+		p.Says("with Nightly import")
+		other := k.tokenOf(c.user, c.tenant, time.Hour)
+
+		// A form that is open is closed, with what is in it.
+		p.Click("button", "Replace key: OpenAI")
+		p.Find("dialog", "Replace the key of OpenAI")
+		p.Paste(openAIKey)
+		p.Do(bring(other))
+		p.Gone("dialog", "Replace the key of OpenAI")
+		if left := browsertest.Eval[string](p, everywhere); strings.Contains(left, openAIKey) || strings.Contains(left, "Nightly import") {
+			t.Errorf("%s finds %s", name, left)
+		}
+
+		// A key on its way goes on under no other token, and nobody else hears of it.
+		p.Do(bring(k.token(time.Hour)))
+		p.Click("button", "Replace key: OpenAI")
+		p.Find("dialog", "Replace the key of OpenAI")
+		p.Paste(openAIKey)
+		release := k.hold(putPath)
+		k.answer(putPath, http.StatusForbidden, `{"message":"This widget token is not valid.","code":"invalid_widget_token"}`)
+		p.Press("Enter")
+		p.Wait("a key on its way", func() bool { return k.waiting(putPath) == 1 })
+		k.answer(putPath, 0, "")
+		k.pass(putPath)
+		p.Do(bring(other))
+		release()
+		p.Gone("dialog", "Replace the key of OpenAI")
+		p.Find("button", map[bool]string{true: "Replace key: OpenAI", false: "Connect: OpenAI"}[c.user == anna])
+		p.Do(`await document.querySelector("keyvend-pipes").reload()`)
+		if keys := k.keys(); len(keys) != 0 {
+			t.Errorf("%s: stored %v for %v", name, keys, k.users)
+		}
+		if says := p.Text(); strings.Contains(says, "was not saved") || strings.Contains(says, "Nobody knows") {
+			t.Errorf("%s reads %s", name, says)
+		}
+	}
+}
+
+func TestAFunctionThatAnswersAnotherUsersTokenBeginsAnew(t *testing.T) {
+	k := newKeyvend(t)
+	k.offer("openai", nil)
+	p := browsertest.Open(t)
+	p.Visit(k.renewing(k.token(10*time.Minute), k.tokenOf("user_ben", tenantID, 10*time.Minute)))
+	p.Click("button", "Connect: OpenAI")
+	p.Find("dialog", "Connect OpenAI")
+	p.Paste(openAIKey)
+	p.Do(`timers.shift().f()`)
+	p.Gone("dialog", "Connect OpenAI")
+	if left := browsertest.Eval[string](p, secret); left != "" {
+		t.Errorf("the field holds %s", left)
+	}
+	p.Click("button", "Connect: OpenAI")
+	p.Find("dialog", "Connect OpenAI")
+	p.Paste(openAIKey)
+	p.Press("Enter")
+	p.Says("OpenAI: the key is saved.")
+	if keys := k.keys(); len(keys) != 1 || k.users[0] != "user_ben" {
+		t.Errorf("stored %v for %v", keys, k.users)
+	}
+	calm(t, p)
+}
+
 func TestFailuresSayWhatToDoNext(t *testing.T) {
 	k := newKeyvend(t)
 	p := browsertest.Open(t)
@@ -166,9 +245,9 @@ func TestAKeysHealthIsSaidInWords(t *testing.T) {
 		"new":     {object{}, "new: the key is saved. It will be checked soon.", "Not checked yet"},
 	}
 	for slug, c := range cases {
-		k.offer(slug, account("data_installation_"+slug, "Yz89", c.account))
+		k.offer(slug, account(slug, "Yz89", c.account))
 	}
-	k.offer("ended", account("data_installation_ended", "Yz89", object{"state": "needs_reauthorization", "health": health("valid", "works", "The key works.")}))
+	k.offer("ended", account("ended", "Yz89", object{"state": "needs_reauthorization", "health": health("valid", "works", "The key works.")}))
 	p := browsertest.Open(t)
 	p.Visit(k.element(""))
 	p.Says("Needs a new key")

@@ -196,8 +196,13 @@ func (l loot) rob(t *testing.T, token string) (given []string) {
 		if op.Method == "DELETE" || strings.HasSuffix(op.Path, "/freeze") || op.String() == "PUT /_widgets/DataIntegrations/{slug}/api-key" {
 			continue
 		}
+		// A token of the wrong kind is refused whatever it brings.
+		bodies := attempts()
+		if strings.HasPrefix(op.Path, "/_widgets/") != strings.HasPrefix(l.kind(t, token), widgets) {
+			bodies = []string{`{"user_id":"anna","slug":"own"}`}
+		}
 		for _, place := range l.places(op.Path) {
-			for _, body := range attempts() {
+			for _, body := range bodies {
 				got := l.Do(token, op.Method, place, body)
 				if got.Status < 300 && needed(op.Method, place) == "vend" {
 					t.Errorf("%s %s %s: %d", op.Method, place, body, got.Status)
@@ -227,12 +232,18 @@ func (l loot) days(t *testing.T) {
 	}
 }
 
+// widgets is what the kinds of widget tokens begin with.
+const widgets = "widget"
+
 // kind tells tokens apart that can do different things.
 func (l loot) kind(t *testing.T, token string) string {
 	if strings.HasPrefix(token, "sk_kv_") {
 		return fmt.Sprint(l.Row(boottest.APIKeyRow(l.tenant, keyIDOf(token)))["scopes"])
 	}
-	return fmt.Sprint(token[:58], claimed(t, token)["permissions"])
+	if claims := claimed(t, token); claims["sub"] != nil {
+		return fmt.Sprint(widgets, claims["permissions"])
+	}
+	return "session"
 }
 
 func TestF60_F61_AStolenDashboardSessionComesByNoStoredKeyInAnyNumberOfSteps(t *testing.T) {

@@ -368,3 +368,65 @@ func (g guarded) hers() string {
 	}
 	return all.String()
 }
+
+// F47: on every route that takes an API key or a session, what is neither, or is no
+// more, is one constant answer, and nothing is done.
+func TestF47_ABadSessionIsOneConstantAnswerAndNothingIsDoneOnAnyRoute(t *testing.T) {
+	described, err := apitest.Served()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, spoil := range map[string]func(*testing.T, guarded, string) string{
+		"a widget token":     func(_ *testing.T, g guarded, _ string) string { return g.token },
+		"a user's":           func(_ *testing.T, g guarded, _ string) string { return g.WidgetToken(g.backend(), "anna", "") },
+		"expired":            func(_ *testing.T, g guarded, s string) string { g.Clock.Pass(time.Hour); return s },
+		"F21 clock set back": func(_ *testing.T, g guarded, s string) string { g.Clock.Pass(-24 * time.Hour); return s },
+		"ended": func(_ *testing.T, g guarded, s string) string {
+			g.Must(204, s, "DELETE", "/keyvend/sessions", "")
+			return s
+		},
+		"tampered":            func(_ *testing.T, _ guarded, s string) string { return s[:len(s)-4] + "AAAA" },
+		"without a signature": func(_ *testing.T, _ guarded, s string) string { return s[:strings.LastIndex(s, ".")+1] },
+		"alg none": func(_ *testing.T, _ guarded, s string) string {
+			return part64(`{"alg":"none"}`) + s[strings.Index(s, "."):strings.LastIndex(s, ".")+1]
+		},
+		"signed as a widget's": func(t *testing.T, g guarded, s string) string { return g.resigned(t, s, g.tenant, seal.WidgetToken) },
+		"another tenant's": func(t *testing.T, g guarded, s string) string {
+			return g.resigned(t, s, g.other, seal.DashboardSession)
+		},
+		"its API key revoked": func(t *testing.T, g guarded, s string) string {
+			g.Must(204, g.backend(), "DELETE", "/keyvend/api_keys/"+fmt.Sprint(claimed(t, s)["api_key"]), "")
+			return s
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGuarded(t)
+			token := spoil(t, g, g.Session(g.Key(g.tenant, "manage")))
+			before, want, asked := g.everyRow(), "", 0
+			for _, o := range described.Operations() {
+				if strings.HasPrefix(o.Path, "/_widgets/") || len(o.Answers) == 1 { // what anyone may ask
+					continue
+				}
+				asked++
+				path := strings.NewReplacer("{slug}", "openai", "{account_id}", g.account, "{user_id}", "anna", "{organization_id}", "org", "{api_key_id}", keyIDOf(g.backend())).Replace(o.Path)
+				got := g.browse(token, o.Method, path, string(o.Example))
+				if want == "" {
+					want = face(got)
+				}
+				if got.Status != http.StatusUnauthorized || face(got) != want {
+					t.Errorf("%s %s: %s, and elsewhere %s", o.Method, path, face(got), want)
+				}
+			}
+			if after := g.everyRow(); after != before || asked < 40 {
+				t.Errorf("%d routes, and something was written:\n%s\nbefore\n%s", asked, after, before)
+			}
+		})
+	}
+}
+
+// resigned is a token with the signature of another tenant, or of another kind.
+func (g guarded) resigned(t *testing.T, token, tenant string, kind seal.TokenKind) string {
+	t.Helper()
+	message := token[:strings.LastIndex(token, ".")]
+	return message + "." + base64.RawURLEncoding.EncodeToString(g.forger(t, tenant).Sign(kind, []byte(message)))
+}

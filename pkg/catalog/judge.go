@@ -25,6 +25,14 @@ func (c Check) Judge(status int, contentType string, body []byte) (Verdict, bool
 	return c.judgeStatus(status)
 }
 
+// JudgeStatus says what an answer means by its status alone, unless it is a web page.
+func (c Check) JudgeStatus(status int, contentType string, body []byte) (Verdict, bool) {
+	if !telling(status) || isPage(contentType, body) {
+		return "", false
+	}
+	return c.judgeStatus(status)
+}
+
 func (c Check) judgeBody(status int, body []byte) (Verdict, bool) {
 	rules := slices.DeleteFunc(slices.Clone(c.When), func(r Rule) bool { return r.Status != status })
 	if len(rules) == 0 {

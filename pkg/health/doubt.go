@@ -13,8 +13,8 @@ import (
 type Doubt struct {
 	Refused []string  `json:"refused,omitempty"` // accounts, since a key was taken last
 	At      time.Time `json:"at,omitzero"`       // when the last of them was refused
-	// Until is until when refusals say nothing. Once it has passed they count, until
-	// a key was taken or a day is over.
+	// Until is until when refusals say nothing. Once it has passed they count for a
+	// day, so that nobody keeps a provider doubted.
 	Until time.Time `json:"until,omitzero"`
 }
 
@@ -31,7 +31,10 @@ func (d *Doubt) Record(f Finding, account string, worked bool) (changed bool) {
 	switch {
 	case f.Verdict == catalog.Valid, f.Verdict == catalog.Limited:
 		changed = len(d.Refused) > 0
-		*d = Doubt{}
+		d.Refused = nil
+		if d.Holds(f.At) {
+			d.Until = f.At
+		}
 		return changed
 	case !worked || f.Reason != Refused && f.Reason != RefusedThere:
 		return false

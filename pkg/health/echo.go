@@ -4,23 +4,19 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/hex"
-	"net/url"
+	"html"
+	"slices"
 	"strconv"
+	"unicode"
 
 	"keyvend/pkg/secret"
 )
 
-// shortest is the length from which on a key can be told from other text.
-const shortest = 8
-
 // echoes reports whether an answer holds the key that it is about, as it is or
-// encoded as headers and addresses carry it. Rules about such an answer would read
-// the key out: is it true that it begins with a, with b, …
+// written as headers, addresses and pages write it. Rules about such an answer would
+// read the key out: is it true that it begins with a, with b, …
 func echoes(body []byte, key secret.Text) bool {
-	if key.Len() < shortest {
-		return false
-	}
-	said := unescaped(body)
+	said := plain(body)
 	for _, form := range forms(key.Reveal()) {
 		if bytes.Contains(said, form) {
 			return true
@@ -29,18 +25,48 @@ func echoes(body []byte, key secret.Text) bool {
 	return false
 }
 
-// forms are the ways in which an answer may spell a key.
+// forms are the ways in which a plain answer may spell a key.
 func forms(key []byte) [][]byte {
-	lower := []byte(hex.EncodeToString(key))
-	all := [][]byte{key, []byte(url.QueryEscape(string(key))), []byte(url.PathEscape(string(key))), lower, bytes.ToUpper(lower)}
+	all := [][]byte{bytes.ToLower(key), plain(key), []byte(hex.EncodeToString(key))}
 	for _, coding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
 		for before := range 3 { // bytes of whatever stands before it, such as a user's name
 			text := coding.EncodeToString(append(make([]byte, before), key...))
 			from, to := (before*8+5)/6, (before+len(key))*8/6 // the characters that the key alone decides
-			all = append(all, []byte(text[from:to]))
+			all = append(all, bytes.ToLower([]byte(text[from:max(from, to)])))
 		}
 	}
-	return all
+	return slices.DeleteFunc(all, func(form []byte) bool { return len(form) == 0 })
+}
+
+// plain is a text in one case and without spaces, with what JSON, addresses and HTML
+// make of a character undone, also where one of them is inside another.
+func plain(text []byte) []byte {
+	for range 2 {
+		text = []byte(html.UnescapeString(string(unquoted(unescaped(text)))))
+	}
+	spaces := func(r rune) rune {
+		if unicode.IsSpace(r) {
+			return -1
+		}
+		return r
+	}
+	return bytes.ToLower(bytes.Map(spaces, text))
+}
+
+// unquoted is a text with the percent encoding of addresses undone.
+func unquoted(text []byte) []byte {
+	out := make([]byte, 0, len(text))
+	for i := 0; i < len(text); i++ {
+		if text[i] == '%' && i+2 < len(text) {
+			if b, err := hex.DecodeString(string(text[i+1 : i+3])); err == nil {
+				out = append(out, b...)
+				i += 2
+				continue
+			}
+		}
+		out = append(out, text[i])
+	}
+	return out
 }
 
 // unescaped is a body with the escapes of JSON's strings undone.
@@ -59,7 +85,11 @@ func unescaped(body []byte) []byte {
 				continue
 			}
 		}
-		out = append(out, body[i]) // keys have no control characters
+		if bytes.IndexByte([]byte("bfnrt"), body[i]) >= 0 {
+			out = append(out, ' ') // keys have no control characters
+			continue
+		}
+		out = append(out, body[i])
 	}
 	return out
 }

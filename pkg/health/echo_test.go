@@ -38,6 +38,12 @@ func TestF60_RulesReadNoKeyOutOfAnAnswerThatEchoesIt(t *testing.T) {
 		"in a URL":    `{"told":"https://api.acme.example/?key=sk-canary-%2F%22%3C%2B0123456789"}`,
 		"hexadecimal": fmt.Sprintf(`{"told":"%x"}`, key),
 		"upper case":  fmt.Sprintf(`{"told":"%X"}`, key),
+		"in capitals": `{"told":"` + strings.ToUpper(strings.ReplaceAll(key, `"`, `\"`)) + `"}`,
+		"lower case":  `{"told":"?key=sk-canary-%2f%22%3c%2b0123456789"}`,
+		"component":   `{"told":"sk-canary-%2F%22%3C+0123456789"}`,
+		"twice":       `{"told":"?next=%2F%3Fkey%3Dsk-canary-%252F%2522%253C%252B0123456789"}`,
+		"entities":    `{"told":"sk-canary-/&quot;&#60;&#x2b;0123456789"}`,
+		"broken":      `{"told":"sk-canary-/\"<+\n 0123456789"}`,
 	}
 	for _, before := range []string{"", "u", "us", "use", "user:"} {
 		for after := range 3 {
@@ -62,7 +68,12 @@ func TestF60_RulesReadNoKeyOutOfAnAnswerThatEchoesIt(t *testing.T) {
 			t.Errorf("%s: no rule found an answer without the key: %s", name, got)
 		}
 	}
-	if got := look(`{"told":"a"}`, "a").Verdict; got != catalog.Valid {
-		t.Errorf("a short key: %s", got)
+	for _, short := range []string{"k", "k0", "k-0"} {
+		if got := look(`{"told":"`+short+`"}`, short).Verdict; got != catalog.Limited {
+			t.Errorf("a rule read the short key %s: %s", short, got)
+		}
+	}
+	if got := look(`<html>`+key, key).Verdict; got != Unknown {
+		t.Errorf("a web page that holds the key is %s", got)
 	}
 }

@@ -110,11 +110,11 @@ func (e *Examiner) Examine(ctx context.Context, p catalog.Provider, config map[s
 		return e.unknown(silence(err))
 	}
 	defer clear(answer.Body)
-	body := answer.Body
-	if echoes(body, key) {
-		body, answer.Unread = nil, true
+	judge := p.Check.Judge
+	if echoes(answer.Body, key) {
+		judge, answer.Unread = p.Check.JudgeStatus, true
 	}
-	verdict, judged := p.Check.Judge(answer.Status, answer.ContentType, body)
+	verdict, judged := judge(answer.Status, answer.ContentType, answer.Body)
 	switch {
 	case !judged:
 		f := e.unknown(unjudged(answer.Status))

@@ -70,9 +70,7 @@ const astray = 2 * time.Hour
 // Reserve takes the lane's next n slots, none before from and none after until:
 // there may be fewer of them.
 func (p *Pace) Reserve(l Lane, perMinute, n int, from, until time.Time) []time.Time {
-	if p.From.After(from.Add(astray)) {
-		p.Next, p.Ahead = time.Time{}, nil // what was taken by a clock that was ahead is nobody's
-	}
+	p.forget(from)
 	p.From = from
 	if p.Next.After(from) {
 		from = p.Next
@@ -93,10 +91,18 @@ func (p *Pace) Reserve(l Lane, perMinute, n int, from, until time.Time) []time.T
 	return slots
 }
 
+// forget gives back what was taken by a clock that was ahead.
+func (p *Pace) forget(now time.Time) {
+	if p.From.After(now.Add(astray)) {
+		p.Next, p.From, p.Ahead = time.Time{}, time.Time{}, nil
+	}
+}
+
 // ReserveFor takes the lane's next slot for a tenant, none before from and none
 // after until; zero is none. Of what people ask for, a tenant has only his share of
 // the slots ahead, so that one who asks for very much leaves others some.
 func (p *Pace) ReserveFor(tenant string, l Lane, perMinute int, from, until time.Time) time.Time {
+	p.forget(from)
 	shared := l == AskedLane && tenant != ""
 	if shared && p.hasShare(tenant, perMinute, from) {
 		return time.Time{}
@@ -106,7 +112,7 @@ func (p *Pace) ReserveFor(tenant string, l Lane, perMinute int, from, until time
 		return time.Time{}
 	}
 	if shared {
-		p.Ahead[tenant] = append(p.Ahead[tenant], slots[0].Unix())
+		p.Ahead[tenant] = append(p.Ahead[tenant], slots[0].Unix()) // a map of hasShare's
 	}
 	return slots[0]
 }

@@ -145,6 +145,17 @@ func TestF21_APaceGoesOnAfterAClockThatWasWrong(t *testing.T) {
 	})
 }
 
+func TestF21_ATenantHasItsShareAgainAfterAClockThatWasWrong(t *testing.T) {
+	p, ahead := &health.Pace{}, start.Add(5*time.Hour)
+	for range 100 {
+		p.ReserveFor("acme", health.AskedLane, 60, ahead, ahead.Add(health.AskedAhead))
+	}
+	slot := p.ReserveFor("acme", health.AskedLane, 60, start, start.Add(health.AskedAhead))
+	if slot.IsZero() || slot.After(start.Add(time.Minute)) {
+		t.Errorf("the next slot is %v", slot)
+	}
+}
+
 func TestASlotIsUsableFromShortlyBeforeItUntilItsSlackIsOver(t *testing.T) {
 	for late, want := range map[time.Duration]bool{
 		-health.Slack/2 - 1: false, -health.Slack / 2: true, 0: true, health.Slack: true, health.Slack + 1: false, -time.Hour: false,

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"keyvend/pkg/apikey"
 	"keyvend/pkg/fault"
 	"keyvend/pkg/table"
 	"keyvend/pkg/table/tabletest"
@@ -89,6 +90,24 @@ func TestBudget_TheLastUseOfAPageOfAccountsIsOneRead(t *testing.T) {
 	last, err := s.LastUsed(ctx, tenantID, ids)
 	if n := s.faults.Calls(tabletest.Get) - before; err != nil || len(last) != 10 || n != 1 {
 		t.Errorf("%d of %d in %d reads: %v", len(last), 10, n, err)
+	}
+}
+
+func TestBudget_TheNamesOfAPIKeysAreOneReadAndADamagedRowKeepsNobodyFromTheOthers(t *testing.T) {
+	s, ctx := onBolt(t), t.Context()
+	ids := []string{"api_key_damaged", "api_key_gone", "api_key_other"}
+	for i := range 20 {
+		ids = append(ids, fmt.Sprintf("api_key_%02d", i))
+		must(t, s.SaveAPIKey(ctx, &apikey.Key{Tenant: tenantID, ID: ids[i+3], Name: fmt.Sprint("name ", i)}))
+	}
+	must(t, s.SaveAPIKey(ctx, &apikey.Key{Tenant: "tenant_other", ID: "api_key_other", Name: "another tenant's"}))
+	must(t, s.engine.Write(ctx, table.Put(table.Item{
+		Key: table.Key{PK: "K#" + tenantID + "#api_key_damaged", SK: "APIKEY"}, Revision: 1, Doc: []byte(`{"name":1}`),
+	}, table.Absent)))
+	before := s.faults.Calls(tabletest.Get)
+	names, err := s.APIKeyNames(ctx, tenantID, ids)
+	if n := s.faults.Calls(tabletest.Get) - before; err != nil || len(names) != 20 || names["api_key_07"] != "name 7" || n != 1 {
+		t.Errorf("%v in %d reads: %v", names, n, err)
 	}
 }
 

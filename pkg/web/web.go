@@ -5,6 +5,7 @@
 //	files/widget.js              /widget.js
 //	files/dashboard/index.html   /dashboard, and every path below it
 //	files/embed/index.html       /embed/{tenant}
+//	files/dom.js                 makes elements, for widget and dashboard
 //	files/…                      /assets/{version}/…, for whatever these need
 //
 // A file names what it needs as {{assets}}/dashboard/main.js, for which browsers get
@@ -13,9 +14,9 @@
 // will do. Neither pages nor what they load may hold
 // inline scripts or styles, or load anything from elsewhere: browsers refuse it.
 //
-// Whoever follows a link to /dashboard#key=sk_kv_… on localhost brings the API key to
-// sign in with, for which the dashboard gets a session and which it then forgets;
-// elsewhere such a link is not followed.
+// On the machine that keyvend runs on, a link to /dashboard#key=sk_kv_… brings the API
+// key to sign in with, for which the dashboard gets a session and which it then
+// forgets; elsewhere no such link is followed.
 // DASHBOARD.md tells how its code is laid out.
 package web
 

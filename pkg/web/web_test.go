@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"unicode/utf8"
 )
 
 // read is the site of other files.
@@ -90,6 +91,26 @@ func TestPagesNameWhatThereIsAndHoldNothingInline(t *testing.T) {
 		if found := inline.Find(file.Body); found != nil && path.Ext(name) == ".html" {
 			t.Errorf("%s has %q, which its Content-Security-Policy forbids", name, found)
 		}
+	}
+}
+
+// Nothing builds these files: people read them as they are, but for pictures and for
+// what is made from the catalog.
+func TestLinesCanBeRead(t *testing.T) {
+	err := fs.WalkDir(files, "files", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || path.Base(name) == "shapes.js" || path.Ext(name) == ".svg" {
+			return err
+		}
+		text, err := fs.ReadFile(files, name)
+		for i, line := range strings.Split(string(text), "\n") {
+			if n := utf8.RuneCountInString(line); n > 160 {
+				t.Errorf("%s:%d has %d characters", name, i+1, n)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -146,27 +145,10 @@ func TestF27_ALedgerKilledAtAnyStepCountsEachVendOnce(t *testing.T) {
 	vends := 0
 	// The rows of a first vend are three: last use, reads, an hour; later last use
 	// is not written.
-	for _, step := range []struct {
-		when, operation string
-		nth             int
-	}{
+	for _, step := range []moment{
 		{"before", "PutItem", 1}, {"after", "PutItem", 1}, {"before", "PutItem", 2}, {"after", "PutItem", 2}, {"after", "BatchGetItem", 1},
 	} {
-		killed := make(chan struct{})
-		var mu sync.Mutex
-		count := 0
-		var killer hook = func(when, function, operation string) {
-			if function != "ledger" || when != step.when || operation != step.operation {
-				return
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			if count++; count == step.nth {
-				close(killed)
-				killAll(pool)
-			}
-		}
-		kill.Store(&killer)
+		killed := dieAt(kill, pool, "ledger", step)
 		for range 2 {
 			if status, out := say(t, s, "POST", "/data-integrations/openai/credentials", token, `{"user_id":"u"}`); status != 200 {
 				t.Fatalf("%d %v", status, out)

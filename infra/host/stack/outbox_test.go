@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 )
@@ -120,29 +119,15 @@ func TestF27_AnOutboxKilledAtAnyStepTellsEachEventInTheEnd(t *testing.T) {
 	// The first PutItem stores an event, the second notes that it was sent. A call
 	// may still arrive whose caller was killed before it.
 	steps := []struct {
-		when, operation   string
-		nth, sent, atMost int
+		moment
+		sent, atMost int
 	}{
-		{"before", "PutItem", 1, 1, 1}, {"after", "PutItem", 1, 1, 1}, {"before", "PutEvents", 1, 1, 2},
-		{"after", "PutEvents", 1, 2, 2}, {"before", "PutItem", 2, 1, 2}, {"after", "PutItem", 2, 1, 1},
+		{moment{"before", "PutItem", 1}, 1, 1}, {moment{"after", "PutItem", 1}, 1, 1}, {moment{"before", "PutEvents", 1}, 1, 2},
+		{moment{"after", "PutEvents", 1}, 2, 2}, {moment{"before", "PutItem", 2}, 1, 2}, {moment{"after", "PutItem", 2}, 1, 1},
 	}
 	for i, step := range steps {
-		killed := make(chan struct{})
-		var mu sync.Mutex
-		count := 0
-		var killer hook = func(when, function, operation string) {
-			if function != "outbox" || when != step.when || operation != step.operation {
-				return
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			if count++; count == step.nth {
-				close(killed)
-				killAll(pool)
-			}
-		}
 		before := len(s.Events())
-		kill.Store(&killer)
+		killed := dieAt(kill, pool, "outbox", step.moment)
 		user := fmt.Sprintf("u%d", i)
 		if status, out := say(t, s, "PUT", "/data-integrations/openai/api-key", token, `{"user_id":"`+user+`","secret":"sk-canary-killed-0000"}`); status != 200 {
 			t.Fatalf("%d %v", status, out)

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -85,28 +86,42 @@ var ErrNoFunction = errors.New("stack: no such function")
 
 // Build compiles every folder of functions/ under root for this machine into out:
 // as they ship, but for their asking fake providers instead of the real ones. They
-// find those by what FakeProviders says.
+// find those by what FakeProviders says. What is up to date in out is left alone.
 func Build(ctx context.Context, root, out string) error {
-	mains, err := filepath.Glob(filepath.Join(root, "functions", "*", "main.go"))
+	out, err := filepath.Abs(out)
 	if err != nil {
 		return err
 	}
-	out, err = filepath.Abs(out)
+	programs := filepath.Join(out, "programs") // where the go command looks for what it need not link again
+	// #nosec G204 -- compiling these is the purpose
+	build := exec.CommandContext(ctx, "go", "build", "-tags", "lambda.norpc,fakeproviders", "-trimpath", "-ldflags", "-s -w",
+		"-o", programs+string(filepath.Separator), "./functions/...")
+	build.Dir = root
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if output, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build the functions: %w\n%s", err, output)
+	}
+	built, err := os.ReadDir(programs)
 	if err != nil {
 		return err
 	}
-	for _, main := range mains {
-		name := filepath.Base(filepath.Dir(main))
-		// #nosec G204 -- compiling these is the purpose
-		build := exec.CommandContext(ctx, "go", "build", "-tags", "lambda.norpc,fakeproviders", "-trimpath", "-ldflags", "-s -w",
-			"-o", filepath.Join(out, name, "bootstrap"), "./functions/"+name)
-		build.Dir = root
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if output, err := build.CombinedOutput(); err != nil {
-			return fmt.Errorf("build %s: %w\n%s", name, err, output)
+	for _, program := range built {
+		if err := nameBootstrap(filepath.Join(programs, program.Name()), filepath.Join(out, program.Name(), "bootstrap")); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// nameBootstrap gives a program its second name as a function's bootstrap.
+func nameBootstrap(program, bootstrap string) error {
+	if err := os.MkdirAll(filepath.Dir(bootstrap), 0o750); err != nil {
+		return err
+	}
+	if err := os.Remove(bootstrap); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.Link(program, bootstrap)
 }
 
 // FakeProviders are variables that tell functions where fake providers are.

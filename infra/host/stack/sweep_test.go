@@ -3,7 +3,6 @@ package stack
 import (
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 )
@@ -49,30 +48,13 @@ func TestF50_ASweepKilledTenTimesLeavesOnlyWhatWasMadeSince(t *testing.T) {
 
 	// Four queries ask for jobs, the fifth for accounts; PutItem keeps what a pass
 	// has found, and comes last.
-	for i, step := range []struct {
-		when, operation string
-		nth             int
-	}{
+	for i, step := range []moment{
 		{"before", "Query", 1}, {"after", "Query", 5}, {"before", "BatchGetItem", 1}, {"after", "BatchGetItem", 1},
 		{"before", "DeleteItem", 1}, {"after", "DeleteItem", 1}, {"before", "DeleteItem", 2}, {"after", "DeleteItem", 2},
 		{"before", "PutItem", 1}, {"after", "PutItem", 1},
 	} {
-		killed := make(chan struct{})
-		var mu sync.Mutex
-		count := 0
-		var killer hook = func(when, function, operation string) {
-			if function != "sweep" || when != step.when || operation != step.operation {
-				return
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			if count++; count == step.nth {
-				close(killed)
-				killAll(pool)
-			}
-		}
 		left := len(placed(t, s, ""))
-		kill.Store(&killer)
+		killed := dieAt(kill, pool, "sweep", step)
 		answer, err := s.Tick(t.Context(), "sweep")
 		kill.Store(nil)
 		select {

@@ -18,6 +18,10 @@ func TestMain(m *testing.M) { testbed.Main(m) }
 // partitionLimit is how many writes a second a partition of DynamoDB takes.
 const partitionLimit = 1000
 
+// With 5,000 accounts the slots of the slower providers are taken for longer than a
+// lease lasts, so that a check whose lease was lost has to wait for a slot of its
+// own; with fewer nobody would see that.
+//
 // What goes wrong meanwhile: a worker dies with 100 leases, and of every seven
 // sweeps one is killed and one runs twice at once.
 func TestF29_F30_KeysThatAreDueAtOnceAreEachAskedAboutOnceAtTheirProvidersPace(t *testing.T) {

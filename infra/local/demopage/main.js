@@ -26,6 +26,14 @@ for (const button of /** @type {NodeListOf<HTMLButtonElement>} */ (document.quer
   });
 }
 
+document.getElementById("dashboard")?.addEventListener("click", async () => {
+  try {
+    location.assign((await backend("dashboard")).link); // with a key behind the #
+  } catch (failure) {
+    news.textContent = String(failure);
+  }
+});
+
 for (const button of /** @type {NodeListOf<HTMLButtonElement>} */ (document.querySelectorAll("[data-do]"))) {
   button.addEventListener("click", async () => {
     try {

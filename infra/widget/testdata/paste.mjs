@@ -31,6 +31,20 @@ for (const { text, code, like } of texts) {
     if (!like[slug] && text !== "" && (doubt === "" || doubt === "test_key")) console.log(`${slug}: ${JSON.stringify(text)} is a key, but Go says it is none`);
   }
 }
+// Of a text that is far too long nothing is looked at, and of any other so much.
+for (const text of ["bearer ".repeat(10_000), "\n".repeat(40_000) + "sk-canary", '"'.repeat(50_000)]) {
+  same(`${text.length} characters`, look(text, "openai"), { key: "", taken: [], doubt: "too_long", level: "refuse", vendor: "" });
+  same(`${text.length} characters as they are`, lookAsIs(text, "openai").doubt, "too_long");
+}
+let passes = 0;
+const { replace } = String.prototype;
+String.prototype.replace = function (...of) {
+  passes++;
+  return replace.apply(this, of);
+};
+look("bearer ".repeat(4000), "openai");
+String.prototype.replace = replace;
+if (passes > 100) console.log(`${passes} passes over one text`);
 
 function same(what, got, want) {
   const [a, b] = [JSON.stringify(got), JSON.stringify(want)];

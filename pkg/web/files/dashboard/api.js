@@ -22,7 +22,18 @@
 
 /** @typedef {{parts: Part[], name?: string}} Shape */
 
-/** @typedef {{text?: string, one_of?: string[], alphabet?: string, extra?: string, length?: number, min_length?: number, max_length?: number, groups?: number[], optional?: boolean}} Part */
+/**
+ * @typedef {object} Part
+ * @property {string} [text]
+ * @property {string[]} [one_of]
+ * @property {string} [alphabet]
+ * @property {string} [extra]
+ * @property {number} [length]
+ * @property {number} [min_length]
+ * @property {number} [max_length]
+ * @property {number[]} [groups]
+ * @property {boolean} [optional]
+ */
 
 /**
  * @typedef {object} ConfigField
@@ -124,15 +135,38 @@
 
 /** @typedef {{slug: string, name: string, enabled: boolean, organization_id: string}} Configuration */
 
-/** @typedef {{id: string, name: string, scopes: string[], created_at: string, expires_at: string | null, revoked_at: string | null, issued_by: string | null, issued_in: "api" | "dashboard" | null}} APIKey */
+/**
+ * @typedef {object} APIKey
+ * @property {string} id
+ * @property {string} name
+ * @property {string[]} scopes
+ * @property {string} created_at
+ * @property {string | null} expires_at
+ * @property {string | null} revoked_at
+ * @property {string | null} issued_by
+ * @property {"api" | "dashboard" | null} issued_in
+ */
 
 /** @typedef {{allowed_origins: string[], sessions_not_before: string | null}} Settings */
 
+/** @typedef {{limit?: number, before?: string | null, after?: string | null}} Paging */
+
+/** @typedef {{range_start?: string | null, range_end?: string | null}} Span */
+
 /**
+ * @typedef {object} HappeningData
+ * @property {string} [id]
+ * @property {string} provider_slug
+ * @property {string} user_id
+ * @property {string | null} organization_id
+ * @property {string} [state]
+ * @property {string} [error_code]
+ * @property {string | null} [error_reason]
+ *
  * @typedef {object} Happening
  * @property {string} id
  * @property {string} event
- * @property {{id?: string, provider_slug: string, user_id: string, organization_id: string | null, state?: string, error_code?: string, error_reason?: string | null}} data
+ * @property {HappeningData} data
  * @property {string} created_at
  * @property {{actor: {id: string, source: string, name: string | null}}} context
  */
@@ -325,7 +359,7 @@ export class Client {
   }
 
   /**
-   * @param {{limit?: number, before?: string | null, after?: string | null, order?: string}} page
+   * @param {Paging & {order?: string}} page
    * @returns {Promise<List<Integration>>}
    */
   integrations(page) {
@@ -438,7 +472,7 @@ export class Client {
   // Accounts.
 
   /**
-   * @param {{integration?: string | null, state?: string | null, user_id?: string | null, organization_id?: string | null, limit?: number, before?: string | null, after?: string | null}} query
+   * @param {Paging & {integration?: string | null, state?: string | null, user_id?: string | null, organization_id?: string | null}} query
    * @param {AbortSignal} [signal]
    * @returns {Promise<List<Account>>}
    */
@@ -543,7 +577,7 @@ export class Client {
   // API keys, settings, sessions, events.
 
   /**
-   * @param {{limit?: number, before?: string | null, after?: string | null}} page
+   * @param {Paging} page
    * @returns {Promise<List<APIKey>>}
    */
   apiKeys(page) {
@@ -585,7 +619,7 @@ export class Client {
   }
 
   /**
-   * @param {{events?: string | null, organization_id?: string | null, range_start?: string | null, range_end?: string | null, order?: string, limit?: number, before?: string | null, after?: string | null}} query
+   * @param {Paging & Span & {events?: string | null, organization_id?: string | null, order?: string}} query
    * @param {AbortSignal} [signal]
    * @returns {Promise<List<Happening>>}
    */

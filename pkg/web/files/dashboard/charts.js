@@ -1,6 +1,6 @@
 // Pictures of numbers, each with the numbers in a table beside it.
 
-import { el, svg } from "./dom.js";
+import { el, svg } from "../dom.js";
 import { table } from "./tables.js";
 import { badge, count, dayAndHour, hour, verdict, when } from "./words.js";
 
@@ -36,7 +36,16 @@ export function bars(title, series, columns, nothing) {
     el("figcaption", {}, title),
     el("div", { class: "plot" }, el("span", { class: "most", "aria-hidden": "true" }, most), picture(summary, series, columns, most)),
     axis(columns),
-    el("ul", { class: "legend" }, series.map((s, i) => el("li", {}, svg("svg", { viewBox: "0 0 10 10", "aria-hidden": "true" }, svg("rect", { class: s.mood, width: 10, height: 10 })), `${sums[i]} ${s.name}`))),
+    el(
+      "ul",
+      { class: "legend" },
+      series.map((s, i) => el(
+        "li",
+        {},
+        svg("svg", { viewBox: "0 0 10 10", "aria-hidden": "true" }, svg("rect", { class: s.mood, width: 10, height: 10 })),
+        `${sums[i]} ${s.name}`,
+      )),
+    ),
     el("details", { "data-keep": title }, el("summary", {}, "The numbers"), numbers(title, series, columns)),
   );
 }
@@ -107,13 +116,19 @@ function numbers(title, series, columns) {
 export function strip(looks) {
   const side = 10;
   const heights = { good: 10, fair: 7, bad: 4, none: 2 };
-  const summary = `The last ${count(looks.length, "look")}, oldest first: ${[...looks].reverse().map((l) => verdict(l.verdict).words.toLowerCase()).join("; ")}.`;
+  const verdicts = [...looks].reverse().map((l) => verdict(l.verdict).words.toLowerCase());
+  const summary = `The last ${count(looks.length, "look")}, oldest first: ${verdicts.join("; ")}.`;
   return svg(
     "svg",
     { class: "strip", viewBox: `0 0 ${Math.max(looks.length, 1) * (side + 2)} ${side}`, role: "img", "aria-label": summary },
     [...looks].reverse().map((look, i) => {
       const { words, mood } = verdict(look.verdict);
-      return svg("g", {}, svg("title", {}, `${dayAndHour(look.checked_at)}: ${words}`), svg("rect", { class: mood, x: i * (side + 2), y: side - heights[mood], width: side, height: heights[mood] }));
+      return svg(
+        "g",
+        {},
+        svg("title", {}, `${dayAndHour(look.checked_at)}: ${words}`),
+        svg("rect", { class: mood, x: i * (side + 2), y: side - heights[mood], width: side, height: heights[mood] }),
+      );
     }),
   );
 }

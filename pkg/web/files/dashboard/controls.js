@@ -1,6 +1,6 @@
 // Buttons that do something at once.
 
-import { el, fill, said } from "./dom.js";
+import { el, fill, said } from "../dom.js";
 
 /** @typedef {import("./frame.js").Context} Context */
 
@@ -103,7 +103,7 @@ export function copied(what, text) {
       },
     },
     "Copy",
-    el("span", { class: "hidden" }, ` ${what}`),
+    el("span", { class: "unseen" }, ` ${what}`),
   );
   return el("div", { class: "copied" }, shown, copy, told);
 }

@@ -1,7 +1,7 @@
 // Dialogs, in the browser's own element: it keeps the keyboard inside, closes on
 // Escape and gives the focus back.
 
-import { el, fresh } from "./dom.js";
+import { el, fresh } from "../dom.js";
 import { refocus } from "./drafts.js";
 import { form } from "./forms.js";
 

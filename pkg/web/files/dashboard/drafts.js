@@ -1,6 +1,6 @@
 // What somebody has begun to enter stays when the page around it is drawn anew.
 
-import { fill } from "./dom.js";
+import { fill } from "../dom.js";
 
 /**
  * drawAnew replaces what main holds and takes over what people have done to it:
@@ -8,7 +8,7 @@ import { fill } from "./dom.js";
  * Forms and details are told by their data-keep.
  *
  * @param {HTMLElement} main
- * @param {...(import("./dom.js").Child | import("./dom.js").Child[])} children
+ * @param {...(import("../dom.js").Child | import("../dom.js").Child[])} children
  */
 export function drawAnew(main, ...children) {
   const focused = /** @type {HTMLElement | null} */ (document.activeElement);

@@ -1,7 +1,7 @@
 // Editors of what a custom provider's definition is made of: its settings and
 // its check. They are plain fields, so that the browser's own means work.
 
-import { el, said } from "./dom.js";
+import { el, said } from "../dom.js";
 import { choice, group, lines, text, tick } from "./forms.js";
 
 /** @typedef {import("./api.js").Check} Check */
@@ -116,11 +116,26 @@ export function settings(values) {
  */
 function setting(now) {
   const f = {
-    field: text({ name: "", label: "Name of the setting", help: "What it is called in config and, in braces, in the check: lower case, such as region.", value: now?.field ?? "", required: true, code: true, max: 32 }),
+    field: text({
+      name: "",
+      label: "Name of the setting",
+      help: "What it is called in config and, in braces, in the check: lower case, such as region.",
+      value: now?.field ?? "",
+      required: true,
+      code: true,
+      max: 32,
+    }),
     label: text({ name: "", label: "Label", help: "What users see.", value: now?.label ?? "", required: true, max: 60 }),
     description: text({ name: "", label: "What to enter", value: now?.description ?? "", required: true, max: 300 }),
     default: text({ name: "", label: "Default", help: "What holds when it is not given.", value: now?.default ?? "", code: true, max: 255 }),
-    example: text({ name: "", label: "Example", help: "Shown to whoever enters something of another form. Lists need none.", value: now?.example ?? "", code: true, max: 255 }),
+    example: text({
+      name: "",
+      label: "Example",
+      help: "Shown to whoever enters something of another form. Lists need none.",
+      value: now?.example ?? "",
+      code: true,
+      max: 255,
+    }),
   };
   const required = tick({ name: "", label: "Required", help: "There is no key without it.", checked: now?.required ?? false });
   const form = valueForm(now);
@@ -172,8 +187,19 @@ function valueForm(now) {
       ...(odd ? [{ value: "odd", label: "As it is now" }] : []),
     ],
   });
-  const options = lines({ name: "", label: "The list", help: "One in a line, the default first: the value, or value = what users see.", value: (now?.options ?? []).map((o) => `${o.value} = ${o.label}`).join("\n"), code: true });
-  const alphabet = choice({ name: "", label: "Kind of characters", value: simple?.alphabet ?? "lower_alphanumeric", options: Object.entries(alphabets).map(([value, label]) => ({ value, label })) });
+  const options = lines({
+    name: "",
+    label: "The list",
+    help: "One in a line, the default first: the value, or value = what users see.",
+    value: (now?.options ?? []).map((o) => `${o.value} = ${o.label}`).join("\n"),
+    code: true,
+  });
+  const alphabet = choice({
+    name: "",
+    label: "Kind of characters",
+    value: simple?.alphabet ?? "lower_alphanumeric",
+    options: Object.entries(alphabets).map(([value, label]) => ({ value, label })),
+  });
   const extra = text({ name: "", label: "Further characters", value: simple?.extra ?? "", code: true });
   const least = text({ name: "", label: "At least so many", value: number(simple?.length ?? simple?.min_length) });
   const most = text({ name: "", label: "At most so many", value: number(simple?.length ?? simple?.max_length) });
@@ -183,7 +209,12 @@ function valueForm(now) {
     format: el("p", { class: "help" }, "Without https:// and without a path."),
     odd: el("pre", { tabindex: "0" }, JSON.stringify(odd, null, 2)),
   };
-  const part = () => ({ alphabet: alphabet.value(), ...some("extra", extra.value()), ...counted("min_length", least.value()), ...counted("max_length", most.value()) });
+  const part = () => ({
+    alphabet: alphabet.value(),
+    ...some("extra", extra.value()),
+    ...counted("min_length", least.value()),
+    ...counted("max_length", most.value()),
+  });
   return {
     node: varied(kind, boxes),
     fields: (at) => {
@@ -253,20 +284,104 @@ const placements = {
  * @returns {Editor<Check | null>}
  */
 export function check(now) {
-  const place = now?.placement.in ?? "header";
-  const on = tick({ name: "", label: "Check keys", help: "Ask the provider whether a key works, with a request that costs nothing, changes nothing and reads nothing private.", checked: now !== null });
+  const help = "Ask the provider whether a key works, with a request that costs nothing, changes nothing and reads nothing private.";
+  const on = tick({ name: "", label: "Check keys", help, checked: now !== null });
+  const question = questionOf(now);
+  const answer = answerOf(now);
+  const inside = el("div", {}, question.node, answer.node);
+  const show = () => (inside.hidden = !on.checked());
+  on.control.addEventListener("change", show);
+  if (now !== null) on.node.hidden = true; // a check can be changed, and not taken away
+  show();
+  return {
+    node: group("Check", on.node, inside),
+    fields: (at) => (on.checked() ? [...question.fields(at), ...answer.fields(at)] : []),
+    value: () => (on.checked() ? { ...question.value(), ...answer.value() } : null),
+  };
+}
+
+/**
+ * questionOf edits what a provider is asked.
+ *
+ * @param {Check | null} now
+ * @returns {Editor<Omit<Check, "valid" | "limited" | "invalid" | "when">>}
+ */
+function questionOf(now) {
+  const url = text({
+    name: "", label: "URL", value: now?.url ?? "", required: true, code: true, max: 1000,
+    help: "https, of a public host by its name. {names} of settings are replaced by an account's values. " +
+      "Its host is fixed with the first check, since stored keys are bound to it.",
+  });
+  const methods = ["GET", "POST"].map((value) => ({ value, label: value }));
+  const method = choice({ name: "", label: "Method", value: now?.method ?? "GET", options: methods });
+  const body = lines({
+    name: "", label: "Body", value: now?.body ?? "", code: true, max: 2000,
+    help: "With POST, sent as it stands. Nothing is replaced in it.",
+  });
+  const placement = placementOf(now);
+  const headers = many({ legend: "Further headers", one: "header", values: Object.entries(now?.headers ?? {}), most: 10, make: header });
+  const show = () => (body.node.hidden = method.value() !== "POST");
+  method.control.addEventListener("change", show);
+  show();
+  return {
+    node: el("div", {}, url.node, method.node, body.node, placement.node, headers.node),
+    fields: (at) => [
+      named(url, `${at}.url`), named(method, `${at}.method`), named(body, `${at}.body`),
+      ...placement.fields(`${at}.placement`), ...headers.fields(`${at}.headers`),
+    ],
+    value: () => ({
+      placement: placement.value(),
+      method: method.value(),
+      url: url.value().trim(),
+      ...(headers.value().length > 0 && { headers: Object.fromEntries(headers.value()) }),
+      ...(body.node.hidden ? {} : some("body", body.value())),
+    }),
+  };
+}
+
+/**
+ * placementOf edits where the key goes.
+ *
+ * @param {Check | null} now
+ * @returns {Editor<Check["placement"]>}
+ */
+function placementOf(now) {
+  const places = Object.entries(placements).map(([value, { label }]) => ({ value, label }));
+  const within = choice({ name: "", label: "Where the key goes", value: now?.placement.in ?? "header", options: places });
+  const name = text({
+    name: "", label: "Name of the header or parameter", value: now?.placement.name ?? placements.header.name, code: true, max: 64,
+  });
+  const template = text({
+    name: "", label: "Template of the key", value: now?.placement.template ?? placements.header.template, required: true, code: true, max: 500,
+    help: "Holds {key} once. For user and password with a colon between. Where the key goes is fixed with the first check, too.",
+  });
+  const show = () => (name.node.hidden = within.value() !== "header" && within.value() !== "query");
+  within.control.addEventListener("change", () => {
+    const usual = placements[/** @type {keyof typeof placements} */ (within.value())];
+    template.control.value = usual.template;
+    name.control.value = usual.name;
+    show();
+  });
+  show();
+  return {
+    node: el("div", {}, within.node, name.node, template.node),
+    fields: (at) => [named(within, at), named(name, `${at}.name`), named(template, `${at}.template`)],
+    value: () => ({ in: within.value(), ...(name.node.hidden ? {} : some("name", name.value().trim())), template: template.value() }),
+  };
+}
+
+/**
+ * answerOf edits what a provider's answer says of a key.
+ *
+ * @param {Check | null} now
+ * @returns {Editor<Pick<Check, "valid" | "limited" | "invalid" | "when">>}
+ */
+function answerOf(now) {
   const f = {
-    url: text({ name: "", label: "URL", help: "https, of a public host by its name. {names} of settings are replaced by an account's values. Its host is fixed with the first check, since stored keys are bound to it.", value: now?.url ?? "", required: true, code: true, max: 1000 }),
-    method: choice({ name: "", label: "Method", value: now?.method ?? "GET", options: [{ value: "GET", label: "GET" }, { value: "POST", label: "POST" }] }),
-    body: lines({ name: "", label: "Body", help: "With POST, sent as it stands. Nothing is replaced in it.", value: now?.body ?? "", code: true, max: 2000 }),
-    in: choice({ name: "", label: "Where the key goes", value: place, options: Object.entries(placements).map(([value, { label }]) => ({ value, label })) }),
-    name: text({ name: "", label: "Name of the header or parameter", value: now?.placement.name ?? placements.header.name, code: true, max: 64 }),
-    template: text({ name: "", label: "Template of the key", help: "Holds {key} once. For user and password with a colon between. Where the key goes is fixed with the first check, too.", value: now?.placement.template ?? placements.header.template, required: true, code: true, max: 500 }),
     valid: statuses("Statuses of a key that works", now ? now.valid : [200]),
     limited: statuses("Statuses of a key that works, but may not ask this", now?.limited),
     invalid: statuses("Statuses of a bad or revoked key", now ? now.invalid : [401]),
   };
-  const headers = many({ legend: "Further headers", one: "header", values: Object.entries(now?.headers ?? {}), most: 10, make: header });
   const rules = many({
     legend: "Rules about the answer's body",
     one: "rule",
@@ -275,50 +390,15 @@ export function check(now) {
     most: 20,
     make: rule,
   });
-  f.in.control.addEventListener("change", () => {
-    const usual = placements[/** @type {keyof typeof placements} */ (f.in.value())];
-    f.template.control.value = usual.template;
-    f.name.control.value = usual.name;
-    show();
-  });
-  const inside = el("div", {}, f.url.node, f.method.node, f.body.node, f.in.node, f.name.node, f.template.node, f.valid.node, f.limited.node, f.invalid.node, headers.node, rules.node);
-  const show = () => {
-    inside.hidden = !on.checked();
-    f.body.node.hidden = f.method.value() !== "POST";
-    f.name.node.hidden = f.in.value() !== "header" && f.in.value() !== "query";
-  };
-  on.control.addEventListener("change", show);
-  f.method.control.addEventListener("change", show);
-  if (now !== null) on.node.hidden = true; // a check can be changed, and not taken away
-  show();
   return {
-    node: group("Check", on.node, inside),
-    fields: (at) => {
-      if (!on.checked()) return [];
-      const { in: within, name, template, ...rest } = f;
-      return [
-        ...Object.entries(rest).map(([member, field]) => named(field, `${at}.${member}`)),
-        named(within, `${at}.placement`),
-        named(name, `${at}.placement.name`),
-        named(template, `${at}.placement.template`),
-        ...headers.fields(`${at}.headers`),
-        ...rules.fields(`${at}.when`),
-      ];
-    },
-    value: () => {
-      if (!on.checked()) return null;
-      return {
-        placement: { in: f.in.value(), ...(f.name.node.hidden ? {} : some("name", f.name.value().trim())), template: f.template.value() },
-        method: f.method.value(),
-        url: f.url.value().trim(),
-        ...(headers.value().length > 0 && { headers: Object.fromEntries(headers.value()) }),
-        ...(f.body.node.hidden ? {} : some("body", f.body.value())),
-        ...codes("valid", f.valid.value()),
-        ...codes("limited", f.limited.value()),
-        ...codes("invalid", f.invalid.value()),
-        ...(rules.value().length > 0 && { when: rules.value() }),
-      };
-    },
+    node: el("div", {}, f.valid.node, f.limited.node, f.invalid.node, rules.node),
+    fields: (at) => [...Object.entries(f).map(([member, field]) => named(field, `${at}.${member}`)), ...rules.fields(`${at}.when`)],
+    value: () => ({
+      ...codes("valid", f.valid.value()),
+      ...codes("limited", f.limited.value()),
+      ...codes("invalid", f.invalid.value()),
+      ...(rules.value().length > 0 && { when: rules.value() }),
+    }),
   };
 }
 
@@ -383,7 +463,15 @@ function rule(now) {
  * @returns {Editor<Condition>}
  */
 function condition(now) {
-  const path = text({ name: "", label: "Where in the body", help: "Names with dots between; name[] is each element of a list.", value: now?.path ?? "", required: true, code: true, max: 200 });
+  const path = text({
+    name: "",
+    label: "Where in the body",
+    help: "Names with dots between; name[] is each element of a list.",
+    value: now?.path ?? "",
+    required: true,
+    code: true,
+    max: 200,
+  });
   const test = choice({
     name: "",
     label: "The value there",
@@ -398,7 +486,13 @@ function condition(now) {
       { value: "exists", label: "is there" },
     ],
   });
-  const value = lines({ name: "", label: "Text, number, or texts one in a line", value: now?.one_of?.join("\n") ?? now?.starts_with ?? String(now?.equals ?? ""), rows: 1, code: true });
+  const value = lines({
+    name: "",
+    label: "Text, number, or texts one in a line",
+    value: now?.one_of?.join("\n") ?? now?.starts_with ?? String(now?.equals ?? ""),
+    rows: 1,
+    code: true,
+  });
   const show = () => (value.node.hidden = ["true", "false", "exists"].includes(test.value()));
   test.control.addEventListener("change", show);
   show();
@@ -492,7 +586,14 @@ export function policy(now) {
       { value: "advise", label: "vend it all the same, and tell" },
     ],
   });
-  const interval = text({ name: "", label: "Checks every", help: "off, or minutes or hours such as 90m or 24h, from 15m to 720h.", value: now.check_interval, required: true, code: true });
+  const interval = text({
+    name: "",
+    label: "Checks every",
+    help: "off, or minutes or hours such as 90m or 24h, from 15m to 720h.",
+    value: now.check_interval,
+    required: true,
+    code: true,
+  });
   return {
     node: el("div", {}, verify.node, invalid.node, interval.node),
     fields: () => [named(verify, "verify_on_save"), named(invalid, "on_invalid"), named(interval, "check_interval")],

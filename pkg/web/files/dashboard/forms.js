@@ -2,7 +2,7 @@
 // beside them.
 
 import { Refusal } from "./api.js";
-import { el, fill, fresh, said } from "./dom.js";
+import { el, fill, fresh, said } from "../dom.js";
 
 /**
  * A Field is one thing to fill in. name is what the service calls it in what it
@@ -45,7 +45,14 @@ function around(words, control) {
   return {
     name: words.name,
     control,
-    node: el("div", { class: "field" }, el("label", { for: id }, words.label, words.required ? null : el("span", { class: "optional" }, " (optional)")), help, control, complaint),
+    node: el(
+      "div",
+      { class: "field" },
+      el("label", { for: id }, words.label, words.required ? null : el("span", { class: "optional" }, " (optional)")),
+      help,
+      control,
+      complaint,
+    ),
     value: () => control.value,
     complain(sentence) {
       fill(complaint, sentence === "" ? null : said(sentence));
@@ -104,7 +111,12 @@ export function tick(of) {
   return {
     name: of.name,
     control,
-    node: el("div", { class: "tick" }, control, el("div", {}, el("label", { for: id }, of.label), of.help ? el("p", { class: "help", id: `${id}-help` }, of.help) : null)),
+    node: el(
+      "div",
+      { class: "tick" },
+      control,
+      el("div", {}, el("label", { for: id }, of.label), of.help ? el("p", { class: "help", id: `${id}-help` }, of.help) : null),
+    ),
     value: () => (control.checked ? "true" : ""),
     checked: () => control.checked,
     complain() {},

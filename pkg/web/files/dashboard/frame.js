@@ -11,7 +11,7 @@ import { integration } from "./pages/integration.js";
 import { integrations } from "./pages/integrations.js";
 import { organization, organizations } from "./pages/organizations.js";
 import { settings } from "./pages/settings.js";
-import { el, fill, said } from "./dom.js";
+import { el, fill, said } from "../dom.js";
 import { drawAnew } from "./drafts.js";
 import { asRefusal, failureNodes } from "./forms.js";
 import { here, to } from "./router.js";
@@ -37,7 +37,7 @@ import { hour } from "./words.js";
  * A Page is what is drawn. watch goes on once it is there, until its signal says
  * that it is left or drawn anew.
  *
- * @typedef {{title: string, content: import("./dom.js").Child[], watch?: (signal: AbortSignal) => Promise<void>}} Page
+ * @typedef {{title: string, content: import("../dom.js").Child[], watch?: (signal: AbortSignal) => Promise<void>}} Page
  */
 
 /** @typedef {(context: Context, name: string) => Promise<Page>} PageMaker */
@@ -67,118 +67,172 @@ const menu = [
   ["settings", "Settings"],
 ];
 
+/** @typedef {{client: Client, session: import("./api.js").Session, signal: AbortSignal, signOut: () => void, entered: boolean}} Visit */
+
 /**
- * frame shows the pages of a session in root until signal ends; entered: somebody
+ * frame shows the pages of a session in root until its signal ends; entered: somebody
  * has just signed in, and goes on at the page's heading.
  *
  * @param {HTMLElement} root
- * @param {{client: Client, session: import("./api.js").Session, signal: AbortSignal, signOut: () => void, entered: boolean}} of
+ * @param {Visit} of
  */
 export function frame(root, of) {
-  const told = el("div", { class: "told", role: "status" });
-  const failed = el("div", { class: "failed" });
-  const ice = el("div", { class: "ice" });
-  const main = el("main", { id: "main", tabindex: "-1" });
-  const links = menu.map(([name = "", label]) => el("a", { href: to([name]), "data-page": name }, label));
-  fill(
-    root,
-    el("a", { class: "skip", href: "#main", click: (/** @type {Event} */ event) => { event.preventDefault(); main.focus(); } }, "Skip to the page"),
-    el(
+  new Frame(of).begin(root);
+}
+
+class Frame {
+  #told = el("div", { class: "told", role: "status" });
+  #failed = el("div", { class: "failed" });
+  #ice = el("div", { class: "ice" });
+  #main = el("main", { id: "main", tabindex: "-1" });
+  #links = menu.map(([name = "", label]) => el("a", { href: to([name]), "data-page": name }, label));
+
+  #page = new AbortController(); // ends when the page is left
+  #drawing = new AbortController(); // ends when it is drawn anew, or left
+  #drawn = ""; // the path of what is there
+  #words = ""; // to be said with the next drawing
+
+  /** @param {Visit} of */
+  constructor(of) {
+    this.of = of;
+    this.thaw = thawing(this.#ice, of.client);
+  }
+
+  /** @param {HTMLElement} root */
+  begin(root) {
+    const { signal, entered } = this.of;
+    fill(root, this.#skip(), this.#header(), this.#ice, this.#told, this.#failed, this.#main);
+    addEventListener("hashchange", () => {
+      void this.thaw();
+      void this.#show(true);
+    }, { signal });
+    signal.addEventListener("abort", () => {
+      this.#page.abort();
+      this.#drawing.abort();
+    });
+    void this.thaw();
+    void this.#show(entered);
+  }
+
+  #skip() {
+    const skip = (/** @type {Event} */ event) => {
+      event.preventDefault();
+      this.#main.focus();
+    };
+    return el("a", { class: "skip", href: "#main", click: skip }, "Skip to the page");
+  }
+
+  #header() {
+    const { session, signOut } = this.of;
+    return el(
       "header",
       {},
       el("a", { class: "brand", href: to([]) }, "keyvend"),
-      el("nav", { "aria-label": "Pages" }, links),
-      el("div", { class: "whose" }, el("span", {}, "Tenant ", el("code", {}, said(of.session.tenant_id))), el("button", { type: "button", click: of.signOut, title: "Forgets the session in this tab. Sign everyone out, in the settings, ends it everywhere." }, "Sign out")),
-    ),
-    ice,
-    told,
-    failed,
-    main,
-  );
+      el("nav", { "aria-label": "Pages" }, this.#links),
+      el(
+        "div",
+        { class: "whose" },
+        el("span", {}, "Tenant ", el("code", {}, said(session.tenant_id))),
+        el(
+          "button",
+          { type: "button", click: signOut, title: "Forgets the session in this tab. Sign everyone out, in the settings, ends it everywhere." },
+          "Sign out",
+        ),
+      ),
+    );
+  }
 
-  const { client } = of;
-  let page = new AbortController(); // ends when the page is left
-  let drawing = new AbortController(); // ends when it is drawn anew, or left
-  let drawn = ""; // the path of what is there
-  let words = ""; // to be said with the next drawing
-
-  /** @param {boolean} moved whether it is another page than before */
-  const show = async (moved) => {
+  /**
+   * show makes the page of the address, and draws it.
+   *
+   * @param {boolean} moved whether it is another page than before
+   */
+  async #show(moved) {
     const place = here();
-    if (moved) {
-      page.abort();
-      page = new AbortController();
-      fill(failed);
-      fill(told);
-    }
-    drawing.abort();
-    drawing = new AbortController();
-    const { signal } = drawing;
-    mark(links, place);
-    main.setAttribute("aria-busy", "true");
+    if (moved) this.#move();
+    this.#drawing.abort();
+    this.#drawing = new AbortController();
+    const { signal } = this.#drawing;
+    mark(this.#links, place);
+    this.#main.setAttribute("aria-busy", "true");
     const path = to(place.path);
-    const waiting = setTimeout(() => path !== drawn && fill(main, el("p", { class: "empty" }, "Loading…")), 300);
-    const made = await settled(client, contextOf(place, page.signal), signal);
+    const loading = () => !signal.aborted && path !== this.#drawn && fill(this.#main, el("p", { class: "empty" }, "Loading…"));
+    const waiting = setTimeout(loading, 300);
+    const made = await settled(this.of.client, this.#contextOf(place, this.#page.signal), signal);
     clearTimeout(waiting);
     if (signal.aborted) return;
+    this.#draw(made, path, moved);
+    void made.watch?.(signal);
+  }
+
+  /** move leaves the page that is there. */
+  #move() {
+    this.#page.abort();
+    this.#page = new AbortController();
+    fill(this.#failed);
+    fill(this.#told);
+  }
+
+  /**
+   * @param {Page} made
+   * @param {string} path
+   * @param {boolean} moved
+   */
+  #draw(made, path, moved) {
+    const main = this.#main;
     main.removeAttribute("aria-busy");
     document.title = `${made.title} · keyvend`;
     const heading = el("h1", { tabindex: "-1" }, said(made.title));
-    if (path === drawn) {
+    if (path === this.#drawn) {
       drawAnew(main, heading, made.content);
     } else {
       fill(main, heading, made.content);
       scrollTo(0, 0);
     }
-    drawn = path;
+    this.#drawn = path;
     if (moved && !main.contains(document.activeElement)) heading.focus();
-    if (words !== "") fill(told, words);
-    words = "";
-    void made.watch?.(signal);
-  };
+    if (this.#words !== "") fill(this.#told, this.#words);
+    this.#words = "";
+  }
 
   /**
    * @param {import("./router.js").Place} place
    * @param {AbortSignal} signal
    * @returns {Context}
    */
-  const contextOf = (place, signal) => ({
-    client,
-    session: of.session,
-    place,
-    signal,
-    tell: (said) => fill(told, said),
-    fail: (failure) => {
-      if (failure instanceof DOMException && failure.name === "AbortError") return; // nobody waits for it
-      fill(failed, failureNodes(asRefusal(failure)), el("button", { type: "button", click: () => fill(failed) }, "Close"));
-    },
-    go: (address, said = "") => {
-      if (signal.aborted) return fill(told, said);
-      words = said;
-      if (location.hash === address) void show(true);
-      else location.hash = address;
-    },
-    again: async (said = "") => {
-      if (signal.aborted) return fill(told, said);
-      words = said;
-      fill(failed);
-      await show(false);
-    },
-    frozen: thaw,
-    signOut: of.signOut,
-  });
+  #contextOf(place, signal) {
+    const { client, session, signOut } = this.of;
+    const tell = (/** @type {string} */ said) => fill(this.#told, said);
+    return {
+      client,
+      session,
+      place,
+      signal,
+      tell,
+      fail: (failure) => this.#fail(failure),
+      go: (address, said = "") => {
+        if (signal.aborted) return tell(said);
+        this.#words = said;
+        if (location.hash === address) void this.#show(true);
+        else location.hash = address;
+      },
+      again: async (said = "") => {
+        if (signal.aborted) return tell(said);
+        this.#words = said;
+        fill(this.#failed);
+        await this.#show(false);
+      },
+      frozen: this.thaw,
+      signOut,
+    };
+  }
 
-  const thaw = thawing(ice, client);
-  addEventListener("hashchange", () => {
-    void thaw();
-    void show(true);
-  }, { signal: of.signal });
-  of.signal.addEventListener("abort", () => {
-    page.abort();
-    drawing.abort();
-  });
-  void thaw();
-  void show(of.entered);
+  /** @param {unknown} failure */
+  #fail(failure) {
+    if (failure instanceof DOMException && failure.name === "AbortError") return; // nobody waits for it
+    const close = el("button", { type: "button", click: () => fill(this.#failed) }, "Close");
+    fill(this.#failed, failureNodes(asRefusal(failure)), close);
+  }
 }
 
 /**
@@ -255,7 +309,17 @@ function thawing(ice, client) {
       ice,
       !frozen?.frozen
         ? null
-        : el("p", {}, el("strong", {}, "Nothing is vended: "), "this tenant is frozen since ", hour(frozen.since), " (", said(frozen.reason), "). ", el("a", { href: to(["settings"]) }, "Settings")),
+        : el(
+          "p",
+          {},
+          el("strong", {}, "Nothing is vended: "),
+          "this tenant is frozen since ",
+          hour(frozen.since),
+          " (",
+          said(frozen.reason),
+          "). ",
+          el("a", { href: to(["settings"]) }, "Settings"),
+        ),
     );
   };
 }

@@ -1,6 +1,6 @@
 // Stopping all vending of something at once, and letting it go on.
 
-import { el, said } from "./dom.js";
+import { el, said } from "../dom.js";
 import { deed } from "./controls.js";
 import { ask } from "./dialogs.js";
 import { lines } from "./forms.js";
@@ -18,7 +18,16 @@ import { at } from "./words.js";
 export function freezing(context, of) {
   const { frozen, name } = of;
   if (!frozen.frozen) {
-    return el("div", {}, el("p", {}, "Not frozen. A freeze stops vending from the next request on; everything else goes on, and nothing is lost."), el("div", { class: "buttons" }, deed(context, { label: `Freeze ${name}`, grave: true, keep: "freeze", act: () => freeze(context, of) })));
+    return el(
+      "div",
+      {},
+      el("p", {}, "Not frozen. A freeze stops vending from the next request on; everything else goes on, and nothing is lost."),
+      el(
+        "div",
+        { class: "buttons" },
+        deed(context, { label: `Freeze ${name}`, grave: true, keep: "freeze", act: () => freeze(context, of) }),
+      ),
+    );
   }
   return el(
     "div",

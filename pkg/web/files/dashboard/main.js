@@ -3,7 +3,7 @@
 import { Client, Refusal, signIn } from "./api.js";
 import { copied } from "./controls.js";
 import { ask } from "./dialogs.js";
-import { el, fill } from "./dom.js";
+import { el, fill } from "../dom.js";
 import { form, text } from "./forms.js";
 import { frame } from "./frame.js";
 import { forget, keep, kept, keyInAddress } from "./session.js";
@@ -122,53 +122,84 @@ function explain(refusal) {
 function begin(session, entered = true) {
   keep(session);
   const life = new AbortController();
-  let current = session;
-  leave = () => {
-    life.abort();
-    forget();
-    for (const open of document.querySelectorAll("dialog")) open.close();
-    document.documentElement.classList.remove("ended");
-  };
+  const { signal } = life;
+  leave = () => end(life);
   const signOut = (words = "You are signed out.") => {
-    if (life.signal.aborted) return; // another session is shown
+    if (signal.aborted) return; // another session is shown
     leave();
     if (location.hash !== "") history.replaceState(null, "", location.pathname);
     signInPage(words);
   };
+  const ending = endingOf(signal, () => void client.renew().catch(() => {}));
+  const renew = renewal(session.tenant_id, signal, () => signOut("Your session has ended."), (next) => {
+    keep(next);
+    ending.watch(next.expires_at);
+  });
+  const client = new Client(session.token, renew);
+  ending.watch(session.expires_at);
+  frame(root, { client, session, signal, signOut: () => signOut(), entered });
+  root.prepend(ending.node);
+}
 
+/**
+ * end takes all away that a session has on the page.
+ *
+ * @param {AbortController} life
+ */
+function end(life) {
+  life.abort();
+  forget();
+  for (const open of document.querySelectorAll("dialog")) open.close();
+  document.documentElement.classList.remove("ended");
+}
+
+/**
+ * renewal is what gets the token of another session, once for all who ask for one at
+ * the same time.
+ *
+ * @param {string} tenant
+ * @param {AbortSignal} signal ends when nobody asks for anything any more
+ * @param {() => void} giveUp
+ * @param {(next: Session) => void} take
+ * @returns {() => Promise<string>}
+ */
+function renewal(tenant, signal, giveUp, take) {
   /** @type {Promise<string> | null} */
   let renewing = null;
-  const renew = async () => {
-    if (life.signal.aborted) throw new Refusal(401, "You are signed out."); // a late answer asks for nothing
-    renewing ??= another(current.tenant_id, () => signOut("Your session has ended."))
+  return async () => {
+    if (signal.aborted) throw new Refusal(401, "You are signed out."); // a late answer asks for nothing
+    renewing ??= another(tenant, signal, giveUp)
       .then((next) => {
-        current = next;
-        keep(next);
-        watch();
+        take(next);
         return next.token;
       })
       .finally(() => (renewing = null));
     return renewing;
   };
-  const client = new Client(session.token, renew);
+}
 
-  const ending = el("div", { class: "ending", role: "status" });
+/**
+ * endingOf says that a session ends soon, and asks for another one when it does.
+ *
+ * @param {AbortSignal} signal
+ * @param {() => void} renew
+ */
+function endingOf(signal, renew) {
+  const node = el("div", { class: "ending", role: "status" });
   /** @type {ReturnType<typeof setTimeout>[]} */
   let timers = [];
-  const watch = () => {
+  /** @param {string} end when it is */
+  const watch = (end) => {
     timers.forEach(clearTimeout);
-    fill(ending);
-    const left = Date.parse(current.expires_at) - Date.now();
-    timers = [
-      setTimeout(() => fill(ending, el("p", {}, `This session ends at ${hour(current.expires_at)}. `), el("button", { type: "button", click: () => void client.renew().catch(() => {}) }, "Sign in again")), Math.max(left - warning, 0)),
-      setTimeout(() => void client.renew().catch(() => {}), Math.max(left, 0)),
-    ];
+    fill(node);
+    const left = Date.parse(end) - Date.now();
+    const warn = () => {
+      fill(node, el("p", {}, `This session ends at ${hour(end)}. `), el("button", { type: "button", click: renew }, "Sign in again"));
+    };
+    timers = [setTimeout(warn, Math.max(left - warning, 0)), setTimeout(renew, Math.max(left, 0))];
   };
-  watch();
-  life.signal.addEventListener("abort", () => timers.forEach(clearTimeout));
-
-  frame(root, { client, session, signal: life.signal, signOut: () => signOut(), entered });
-  root.prepend(ending);
+  signal.addEventListener("abort", () => timers.forEach(clearTimeout));
+  return { node, watch };
 }
 
 /**
@@ -176,10 +207,11 @@ function begin(session, entered = true) {
  * is on the page is out of sight until then, and there again afterwards.
  *
  * @param {string} tenant
+ * @param {AbortSignal} signal ends when the session that it follows was signed out of
  * @param {() => void} giveUp
  * @returns {Promise<Session>}
  */
-async function another(tenant, giveUp) {
+async function another(tenant, signal, giveUp) {
   /** @type {Session | null} */
   let next = null;
   const key = keyField();
@@ -193,11 +225,12 @@ async function another(tenant, giveUp) {
     explain,
     act: async () => {
       const made = await signIn(taken(key));
+      if (!key.node.isConnected) throw new Refusal(401, "You are signed out."); // meanwhile
       if (made.tenant_id !== tenant) throw new Refusal(403, "This API key is another tenant's. Sign out first to go there.");
       next = made;
     },
   });
-  if (!done || !next) {
+  if (!done || !next || signal.aborted) {
     giveUp();
     throw new Refusal(401, "You are signed out.");
   }

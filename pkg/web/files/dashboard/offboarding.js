@@ -1,6 +1,6 @@
 // Taking away all that a user or an organization has.
 
-import { el } from "./dom.js";
+import { el } from "../dom.js";
 import { deed } from "./controls.js";
 import { ask } from "./dialogs.js";
 import { text } from "./forms.js";

@@ -1,6 +1,6 @@
 // How the widget shows a provider to users, for whoever writes its description.
 
-import { el, fill, said } from "./dom.js";
+import { el, fill, said } from "../dom.js";
 
 /**
  * preview draws a provider as users see it before they bring a key.
@@ -16,8 +16,15 @@ export function preview(of) {
     const hint = of.hint?.() ?? "";
     fill(
       inside,
-      el("div", { class: "widget-row" }, el("span", { class: "initial", "aria-hidden": "true" }, [...name][0]?.toUpperCase()), el("div", {}, el("strong", {}, said(name)), el("p", {}, "Not connected"))),
-      description === "" ? el("p", { class: "fine" }, "Without a description users see the name alone.") : el("p", { class: "described", dir: "auto" }, description),
+      el(
+        "div",
+        { class: "widget-row" },
+        el("span", { class: "initial", "aria-hidden": "true" }, [...name][0]?.toUpperCase()),
+        el("div", {}, el("strong", {}, said(name)), el("p", {}, "Not connected")),
+      ),
+      description === ""
+        ? el("p", { class: "fine" }, "Without a description users see the name alone.")
+        : el("p", { class: "described", dir: "auto" }, description),
       hint === "" ? null : el("p", { class: "fine" }, said(hint)),
     );
   };

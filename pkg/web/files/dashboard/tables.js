@@ -1,11 +1,11 @@
 // Tables, and the way through lists that come page by page.
 
-import { el } from "./dom.js";
+import { el } from "../dom.js";
 import { to } from "./router.js";
 
 /**
  * @template T
- * @typedef {{head: string, cell: (row: T) => import("./dom.js").Child | import("./dom.js").Child[], number?: boolean}} Column
+ * @typedef {{head: string, cell: (row: T) => import("../dom.js").Child | import("../dom.js").Child[], number?: boolean}} Column
  */
 
 /**

@@ -1,6 +1,6 @@
 // How things are said: times, states, verdicts.
 
-import { el, said } from "./dom.js";
+import { el, outside, said } from "../dom.js";
 
 const moment = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
 const clock = new Intl.DateTimeFormat("en-GB", { timeStyle: "short" });
@@ -154,5 +154,15 @@ export function happening(name) {
  */
 export function lastFour(last4) {
   if (last4 === null) return el("span", {}, "not shown: too short");
-  return el("code", {}, el("span", { class: "hidden" }, "ends in "), el("span", { "aria-hidden": "true" }, "••••"), said(last4));
+  return el("code", {}, el("span", { class: "unseen" }, "ends in "), el("span", { "aria-hidden": "true" }, "••••"), said(last4));
+}
+
+/**
+ * elsewhere shows an address: as a link to a page elsewhere if it is one, else as a
+ * text, so that what somebody stored in its place does nothing.
+ *
+ * @param {string} address
+ */
+export function elsewhere(address) {
+  return outside(address, said(address), "(opens another page)") ?? said(address);
 }

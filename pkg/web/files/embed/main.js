@@ -5,7 +5,8 @@
 //
 //   #origin=https://app.example   the site that frames this page, and whom it speaks
 //                                 to: nobody else is heard, and nobody else is told
-//   #token=…                      a widget token, where there is no such site
+//   #token=…                      a widget token, where the site that frames this page
+//                                 does not speak
 //   &theme=dark &dir=rtl &locale=de-DE
 //
 // Messages, all of the form {type, …}; a key is in none of them:
@@ -19,7 +20,9 @@
 //   to here      keyvend:token           {token}
 //                keyvend:texts           {texts}
 
+import { el } from "../dom.js";
 import "../widget/element.js";
+import { claims } from "../widget/session.js";
 
 /** How long the site has to send a token. */
 const PATIENCE = 20_000;
@@ -30,36 +33,76 @@ const AROUND = 24;
 /** @type {((token: string) => void) | undefined} */
 let waiting; // for a token
 
+/** What the page says where it cannot show the widget. */
+const SAYS = {
+  alone: "This page works inside the page of an app alone. Open the app that you use, and look for your connections there.",
+  unnamed: "The page that frames this one has to name itself behind the # of the address: #origin=https://app.example.com",
+  another: "This token is another tenant's: the address of this page has to name the tenant that the token belongs to.",
+};
+
 const asked = new URLSearchParams(location.hash.slice(1));
 history.replaceState(null, "", location.pathname + location.search);
 
 const site = originOf(asked.get("origin"));
+const token = asked.get("token") ?? "";
 const pipes = /** @type {import("../widget/element.js").KeyvendPipes} */ (document.createElement("keyvend-pipes"));
-
-for (const name of ["theme", "locale"]) {
-  const value = asked.get(name);
-  if (value) pipes.setAttribute(name, value);
-}
-if (asked.get("dir") === "rtl") document.documentElement.dir = "rtl";
+const main = document.createElement("main");
 
 const page = new CSSStyleSheet();
-page.replaceSync("body { margin: 0 }");
+page.replaceSync("body { margin: 0; font: 1rem/1.5 system-ui, sans-serif } main > :not(keyvend-pipes) { margin: 1rem }");
 document.adoptedStyleSheets = [page];
+if (asked.get("dir") === "rtl") document.documentElement.dir = "rtl";
+document.body.append(main);
+begin();
 
-if (site) {
+/** begin shows the widget to whoever came here by way of an app. */
+function begin() {
+  // A link could show people a widget that is somebody else's, and take their keys.
+  if (parent === window) return say(SAYS.alone);
+  if (!site && !token) return say(SAYS.unnamed);
+  if (!site && !ours(token)) return say(SAYS.another);
+  furnish();
+  if (site) converse();
+  else pipes.authToken = token;
+  main.append(pipes);
+}
+
+function furnish() {
+  for (const name of ["theme", "locale"]) {
+    const value = asked.get(name);
+    if (value) pipes.setAttribute(name, value);
+  }
+  pipes.setAttribute("heading-level", "1");
+}
+
+/** converse speaks with the site that frames this page. */
+function converse() {
   pipes.authToken = needed;
   addEventListener("message", heard);
   measure(pipes);
   for (const type of ["keyvend-connected", "keyvend-disconnected", "keyvend-expired"]) {
     pipes.addEventListener(type, (event) => tell({ type, detail: /** @type {CustomEvent} */ (event).detail }));
   }
-} else {
-  pipes.authToken = asked.get("token") ?? "";
 }
-pipes.setAttribute("heading-level", "1");
-const main = document.createElement("main");
-main.append(pipes);
-document.body.append(main);
+
+/**
+ * say says something in place of the widget.
+ *
+ * @param {string} words
+ */
+function say(words) {
+  main.replaceChildren(el("h1", {}, document.title), el("p", {}, words));
+}
+
+/**
+ * ours tells whether a token is of the tenant whose page this is: only the pages
+ * that it names may frame it.
+ *
+ * @param {string} token
+ */
+function ours(token) {
+  return claims(token)["tenant"] === location.pathname.split("/")[2];
+}
 
 /** @returns {Promise<string>} */
 function needed() {
@@ -94,8 +137,14 @@ function measure(element) {
 /** @param {MessageEvent} message */
 function heard({ origin, source, data }) {
   if (origin !== site || source !== parent) return;
-  if (data?.type === "keyvend:token" && typeof data.token === "string") waiting?.(data.token);
+  if (data?.type === "keyvend:token" && typeof data.token === "string") taken(data.token);
   if (data?.type === "keyvend:texts") pipes.texts = data.texts;
+}
+
+/** @param {string} token */
+function taken(token) {
+  if (ours(token)) waiting?.(token);
+  else say(SAYS.another);
 }
 
 /** @param {object} message */

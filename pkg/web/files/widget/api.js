@@ -43,6 +43,17 @@
  * @property {string | null} api_key_name null: there is no such key any more
  */
 
+/**
+ * own is an object's own member: one that is called constructor is like any other.
+ *
+ * @template T
+ * @param {Record<string, T> | undefined} object
+ * @param {string} name
+ */
+export function own(object, name) {
+  return object && Object.hasOwn(object, name) ? object[name] : undefined;
+}
+
 /** Failure is why a request came to nothing. */
 export class Failure extends Error {
   /**

@@ -1,6 +1,6 @@
 // What lies over the list: forms and questions.
 
-import { el, said } from "./dom.js";
+import { el, said } from "../dom.js";
 
 /**
  * open shows a dialog. Escape closes it, and so does close(). The browser keeps the

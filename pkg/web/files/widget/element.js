@@ -16,10 +16,11 @@
 
 import { Failure, Server } from "./api.js";
 import { busy, isBusy, open } from "./dialog.js";
-import { el } from "./dom.js";
+import { el } from "../dom.js";
 import { KeyForm } from "./form.js";
+import { Ledger } from "./ledger.js";
 import { list, sentence } from "./list.js";
-import { Session } from "./session.js";
+import { Session, User } from "./session.js";
 import { STYLE } from "./style.js";
 import { Words } from "./words.js";
 
@@ -45,13 +46,14 @@ export class KeyvendPipes extends HTMLElement {
   #loads = 0; // that were begun: the newest alone is shown
   /** @type {Promise<void>} */
   #newest = Promise.resolve();
-  /** @type {Map<string, import("./api.js").Read[]>} */
-  #unfolded = new Map(); // the reads that are shown, by account id
+  /** @type {Map<string, Ledger>} */
+  #ledgers = new Map(); // those that are unfolded, by account id
   /** @type {KeyForm | undefined} */
   #form; // that is open
 
   /** @type {AbortController | undefined} */
   #life; // of the requests that are under way
+  #user = new User(() => this.#another());
   /** @type {Session | undefined} */
   #session;
   /** @type {Server | undefined} */
@@ -153,6 +155,7 @@ export class KeyvendPipes extends HTMLElement {
     this.#life?.abort();
     this.#session?.close();
     this.#server = undefined;
+    this.#form?.clear();
     this.shadowRoot?.querySelector("dialog")?.close();
   }
 
@@ -164,17 +167,25 @@ export class KeyvendPipes extends HTMLElement {
     const source = this.#source ?? this.getAttribute("token");
     if (!source) return;
     this.#life = new AbortController();
-    this.#session = new Session(source);
+    this.#user = new User(() => this.#another());
+    this.#session = new Session(source, this.#user);
     this.#server = new Server(new URL(this.getAttribute("base-url") ?? "/", import.meta.url).href, this.#session, this.#life.signal);
     this.#load();
   }
 
-  /** renew goes on with another token, and what is open stays open. */
+  /** another begins anew for another user, who finds nothing of the one before. */
+  #another() {
+    this.#ledgers.clear();
+    this.#news.textContent = "";
+    this.#start();
+  }
+
+  /** renew goes on with another token of the user, and what is open stays open. */
   #renew() {
     const source = this.#source ?? this.getAttribute("token");
     if (!this.#server || !source) return this.#start();
     this.#session?.close();
-    this.#server.session = this.#session = new Session(source);
+    this.#server.session = this.#session = new Session(source, this.#user);
     if (!this.#offers) this.#loading();
     this.#load();
   }
@@ -219,8 +230,11 @@ export class KeyvendPipes extends HTMLElement {
     try {
       const offers = await server.offers();
       if (late()) return this.#newest;
+      // What is the same stays, so that nobody's click is lost.
+      const same = this.#offers && JSON.stringify(offers) === JSON.stringify(this.#offers);
       this.#offers = offers;
-      this.#list();
+      if (!same) this.#list();
+      this.#refresh(offers);
     } catch (failure) {
       if (late()) return this.#newest;
       this.#offers = undefined;
@@ -233,11 +247,24 @@ export class KeyvendPipes extends HTMLElement {
     this.#show(list(this.#offers ?? [], this.#words, {
       connect: (offer) => this.#connect(offer),
       disconnect: (offer, account) => this.#disconnect(offer, account),
-      reads: (account) => this.#ask((server) => server.reads(account.id)),
-      unfolded: this.#unfolded,
+      ledger: (account) => new Ledger(() => this.#ask((server) => server.reads(account.id))),
+      ledgers: this.#ledgers,
     }, this.#logos));
     this.#rank(this.#view);
     this.#focus(focused);
+  }
+
+  /**
+   * refresh loads what is unfolded anew, and forgets what is there no more.
+   *
+   * @param {Offer[]} offers
+   */
+  #refresh(offers) {
+    const accounts = new Set(offers.map((offer) => offer.account?.id));
+    for (const [account, ledger] of this.#ledgers) {
+      if (accounts.has(account)) ledger.load();
+      else this.#ledgers.delete(account);
+    }
   }
 
   /**
@@ -297,15 +324,17 @@ export class KeyvendPipes extends HTMLElement {
   /** @param {Offer} offer */
   #connect(offer) {
     const words = this.#words;
+    const server = this.#server;
     const form = new KeyForm(offer, words, async (secret, config) => {
       /** @type {string} */
       let account;
       try {
         account = (await this.#ask((server) => server.store(offer.slug, secret, config))).id;
       } catch (failure) {
-        return this.#notSaved(failure, offer, dialog);
+        return server === this.#server ? this.#notSaved(failure, offer, dialog) : "";
       }
       const news = await this.#saved(offer, account);
+      if (server !== this.#server) return ""; // another user is there by now
       dialog.close();
       this.#news.textContent = news;
       return "";
@@ -358,6 +387,7 @@ export class KeyvendPipes extends HTMLElement {
    */
   #disconnect(offer, account) {
     const words = this.#words;
+    const server = this.#server;
     const { name, slug } = offer;
     const error = el("p", { role: "alert", class: "bad" });
     const confirm = el("button", { type: "button", class: "danger", part: "button", click: async () => {
@@ -367,6 +397,7 @@ export class KeyvendPipes extends HTMLElement {
       try {
         await this.#ask((server) => server.disconnect(account.id));
       } catch (failure) {
+        if (server !== this.#server) return; // another user is there by now
         done(words.say("disconnect"));
         const why = this.#why(failure);
         error.textContent = why;
@@ -377,7 +408,7 @@ export class KeyvendPipes extends HTMLElement {
       this.#tell("keyvend-disconnected", { slug, account_id: account.id });
       await this.#load();
       dialog.close();
-      this.#news.textContent = words.say("disconnectDone", { name });
+      if (server === this.#server) this.#news.textContent = words.say("disconnectDone", { name });
     } }, words.say("disconnect"));
     const cancel = el("button", { type: "button", part: "button", click: () => dialog.close() }, words.say("cancel"));
     const dialog = this.#open(words.say("disconnectTitle", { name }), "alertdialog", offer, cancel,
@@ -398,7 +429,8 @@ export class KeyvendPipes extends HTMLElement {
   #open(title, role, offer, first, ...content) {
     this.#news.textContent = "";
     const from = this.#focusedKey();
-    const dialog = open(/** @type {ShadowRoot} */ (this.shadowRoot), title, role, () => this.#focus(from, `rotate ${offer.slug}`, `connect ${offer.slug}`, "retry"), first, ...content);
+    const back = () => this.#focus(from, `rotate ${offer.slug}`, `connect ${offer.slug}`, "retry");
+    const dialog = open(/** @type {ShadowRoot} */ (this.shadowRoot), title, role, back, first, ...content);
     this.#rank(dialog);
     return dialog;
   }

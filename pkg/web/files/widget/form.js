@@ -1,6 +1,7 @@
 // The form that takes a key.
 
-import { el, outside, said } from "./dom.js";
+import { el, outside, said } from "../dom.js";
+import { own } from "./api.js";
 import { busy, isBusy } from "./dialog.js";
 import { tail } from "./list.js";
 import { look, lookAsIs } from "./paste.js";
@@ -28,8 +29,10 @@ export class KeyForm {
     this.offer = offer;
     this.words = words;
     this.save = save;
+    // Browsers offer to keep what is in a field for passwords, whatever "off" says:
+    // but for codes that are good once.
     this.input = el("input", {
-      id: "secret", type: "password", dir: "ltr", autocomplete: "off", autocapitalize: "none", autocorrect: "off", spellcheck: "false",
+      id: "secret", type: "password", dir: "ltr", autocomplete: "one-time-code", autocapitalize: "none", autocorrect: "off", spellcheck: "false",
       "data-1p-ignore": true, "data-lpignore": "true", "data-bwignore": true, "data-form-type": "other",
       "aria-describedby": "secret-hint secret-notice", "aria-required": "true",
       paste: (/** @type {ClipboardEvent} */ event) => this.#pasted(event),
@@ -38,7 +41,7 @@ export class KeyForm {
     this.notice = el("div", { id: "secret-notice", role: "status" });
     this.error = el("p", { role: "alert", class: "bad" });
     this.submit = el("button", { type: "submit", class: "main", part: "button" }, words.say("save"));
-    this.settings = offer.config_fields.map((field) => ({ field, control: control(field, offer.account?.config[field.field]) }));
+    this.settings = offer.config_fields.map((field) => ({ field, control: control(field, own(offer.account?.config, field.field)) }));
     this.element = el("form", { novalidate: true, autocomplete: "off", submit: (/** @type {SubmitEvent} */ event) => this.#submitted(event) },
       this.#secretField(),
       ...this.settings.map(({ field, control }) => setting(field, control, words)),
@@ -124,7 +127,7 @@ export class KeyForm {
   #tell({ taken, doubt, level, vendor }, pasted) {
     const { words, offer, input } = this;
     const lines = [...taken.map((what) => words.say(`taken.${what}`)), ...(doubt ? [words.say(`doubt.${doubt}`, { name: offer.name, vendor })] : [])];
-    const undo = taken.length > 0 && !/[\r\n]/.test(pasted) && el("button", { type: "button", part: "button", click: () => this.#leave(pasted) }, words.say("asPasted"));
+    const undo = taken.length > 0 && !/[\r\n]/.test(pasted) && this.#undo(pasted);
     const color = { refuse: "bad", warn: "warning", note: "hint", "": "hint" }[level];
     const message = lines.length > 0 && el("div", { class: `notice ${color}` }, el("span", {}, lines.join(" ")), undo);
     if (message ? message.textContent !== this.notice.textContent : this.notice.firstChild) this.notice.replaceChildren(...(message ? [message] : []));
@@ -132,6 +135,11 @@ export class KeyForm {
     else input.removeAttribute("aria-invalid");
     this.submit.textContent = words.say(level === "warn" ? "saveAnyway" : "save");
     this.#told = lines.length > 0 ? input.value : "";
+  }
+
+  /** @param {string} pasted */
+  #undo(pasted) {
+    return el("button", { type: "button", part: "button", click: () => this.#leave(pasted) }, this.words.say("asPasted"));
   }
 
   /** @param {string} text */
@@ -218,8 +226,11 @@ function control(field, stored) {
  * @param {Words} words
  */
 function setting(field, control, words) {
-  if (control instanceof HTMLSelectElement && !field.options?.some((option) => option.value === (field.default ?? ""))) {
-    control.prepend(el("option", { value: "", selected: !control.querySelector("[selected]") }, words.say("choose")));
+  if (control instanceof HTMLSelectElement) {
+    // What is stored may be none of the options any more: then nothing is chosen.
+    const chosen = control.querySelector("[selected]") !== null;
+    const optional = !field.options?.some((option) => option.value === (field.default ?? ""));
+    if (optional || !chosen) control.prepend(el("option", { value: "", selected: !chosen }, words.say("choose")));
   }
   return el("div", { class: "field" },
     el("label", { for: control.id }, said(field.required ? field.label : words.say("optional", { label: field.label }))),

@@ -1,18 +1,19 @@
 // The list of services, and of what the user has connected.
 
-import { el, picture, said } from "./dom.js";
+import { el, picture, said } from "../dom.js";
+import { own } from "./api.js";
 
 /**
  * @typedef {import("./api.js").Offer} Offer
  * @typedef {import("./api.js").Account} Account
- * @typedef {import("./api.js").Read} Read
+ * @typedef {import("./ledger.js").Ledger} Ledger
  * @typedef {import("./words.js").Words} Words
  *
  * @typedef {object} Actions what a user may do with a service
  * @property {(offer: Offer) => void} connect first or again
  * @property {(offer: Offer, account: Account) => void} disconnect
- * @property {(account: Account) => Promise<Read[]>} reads
- * @property {Map<string, Read[]>} unfolded the reads that are shown, as far as they are known, by account id
+ * @property {(account: Account) => Ledger} ledger of an account that is unfolded now
+ * @property {Map<string, Ledger>} ledgers those that are unfolded, by account id
  */
 
 /**
@@ -25,7 +26,7 @@ import { el, picture, said } from "./dom.js";
  */
 export function list(offers, words, actions, logos) {
   if (offers.length === 0) return el("p", {}, words.say("empty"));
-  return el("ul", { class: "list", role: "list", part: "list" }, ...offers.map((offer) => row(offer, words, actions, logos[offer.slug])));
+  return el("ul", { class: "list", role: "list", part: "list" }, ...offers.map((offer) => row(offer, words, actions, own(logos, offer.slug))));
 }
 
 /**
@@ -45,14 +46,18 @@ function row(offer, words, actions, logo) {
   about.append(...standing(account, words));
   const ledger = el("div", { class: "ledger", id: `reads-${offer.slug}` });
   const opener = button(offer, "reads", words, () => {
-    if (!actions.unfolded.delete(account.id)) actions.unfolded.set(account.id, []);
+    if (!actions.ledgers.delete(account.id)) {
+      const unfolded = actions.ledger(account);
+      actions.ledgers.set(account.id, unfolded);
+      unfolded.load();
+    }
     show();
   });
   const show = () => {
-    const known = actions.unfolded.get(account.id);
-    ledger.hidden = !known;
+    const unfolded = actions.ledgers.get(account.id);
+    ledger.hidden = !unfolded;
     opener.setAttribute("aria-expanded", String(!ledger.hidden));
-    if (known) unfold(ledger, opener.ariaLabel ?? "", known, () => actions.reads(account), words);
+    unfolded?.show(ledger, opener.ariaLabel ?? "", words);
   };
   opener.setAttribute("aria-controls", ledger.id);
   show();
@@ -100,7 +105,7 @@ function button(offer, action, words, click, kind) {
 function standing(account, words) {
   const { state, health } = account;
   const verdict = state !== "connected" ? state : (health?.verdict ?? "unchecked");
-  const color = { valid: "good", limited: "warning", unknown: "", unchecked: "" }[verdict] ?? "bad";
+  const color = own({ valid: "good", limited: "warning", unknown: "", unchecked: "" }, verdict) ?? "bad";
   const last4 = account.api_key_last_4;
   const facts = [
     last4 ? words.say("lastFour", { last4: tail(last4) }) : words.say("someKey"),
@@ -134,39 +139,4 @@ export function tail(last4) {
 export function sentence(health, words) {
   const own = `reason.${health.reason}`;
   return words.has(own) ? words.say(own) : health.sentence;
-}
-
-/**
- * unfold shows who read a key: what is known at once, and what there is by now.
- *
- * @param {HTMLElement} ledger
- * @param {string} title
- * @param {Read[]} known takes what is loaded
- * @param {() => Promise<Read[]>} load
- * @param {Words} words
- */
-async function unfold(ledger, title, known, load, words) {
-  const news = el("p", { role: "status", class: "hint" });
-  const show = (/** @type {string} */ text) => {
-    ledger.replaceChildren(news, ...(known.length > 0 ? [entries(known, title, words)] : []));
-    news.textContent = text;
-  };
-  const zone = words.say("readsZone", { zone: words.zone() });
-  show(known.length > 0 ? zone : words.say("readsLoading"));
-  try {
-    known.splice(0, Infinity, ...(await load()));
-    show(known.length > 0 ? zone : words.say("readsNone"));
-  } catch {
-    show(words.say("readsFailed"));
-  }
-}
-
-/**
- * @param {Read[]} reads
- * @param {string} title
- * @param {Words} words
- */
-function entries(reads, title, words) {
-  return el("ol", { class: "hint", role: "list", "aria-label": title }, ...reads.map(({ last_read_at: at, count, api_key_name: name, api_key_id: id }) => el("li", {},
-    el("time", { datetime: at }, words.moment(at)), el("span", {}, words.say(count === 1 ? "readOnce" : "readOften", { count })), el("span", {}, said(words.say("readBy", { key: name ?? id }))))));
 }

@@ -7,7 +7,8 @@
 import { SHAPES } from "./shapes.js";
 
 /**
- * @typedef {"keyvend_api_key" | "keyvend_token" | "whole_command" | "bearer_prefix" | "lines" | "shortened" | "characters" | "too_long" | "publishable" | "other_vendor" | "space_inside" | "unlike" | "test_key"} Doubt
+ * @typedef {Mistake | "lines" | "shortened" | "characters" | "too_long" | "publishable" | "other_vendor" | "space_inside" | "unlike" | "test_key"} Doubt
+ * @typedef {"keyvend_api_key" | "keyvend_token" | "whole_command" | "bearer_prefix"} Mistake what package paste spots
  * @typedef {"spaces" | "invisible" | "quotes" | "bearer" | "name" | "breaks"} Wrapping
  *
  * @typedef {object} Look
@@ -26,6 +27,7 @@ import { SHAPES } from "./shapes.js";
  * @returns {Look}
  */
 export function look(text, slug) {
+  if (text.length > HOPELESS) return TOO_LONG;
   const own = formsOf(slug);
   const { key, taken } = clean(text, own);
   return { key, taken, ...judged(key, slug, own) };
@@ -39,11 +41,21 @@ export function look(text, slug) {
  * @returns {Look}
  */
 export function lookAsIs(text, slug) {
+  if (text.length > HOPELESS) return TOO_LONG;
   return { key: text, taken: [], ...judged(text, slug, formsOf(slug)) };
 }
 
 /** What the API takes at most. */
 const LONGEST = 8192;
+
+/** Nobody looks for a key in a text of more characters, which takes long. */
+const HOPELESS = 4 * LONGEST;
+
+/** @type {Look} */
+const TOO_LONG = { key: "", taken: [], doubt: "too_long", level: "refuse", vendor: "" };
+
+/** How many layers are taken off at most. */
+const LAYERS = 16;
 
 /** @typedef {import("./shapes.js").Form} Form */
 
@@ -76,7 +88,9 @@ function clean(text, own) {
   /** @type {Set<Wrapping>} */
   const taken = new Set();
   let key = text;
-  for (let layer = outermost(key, own); layer; layer = outermost(key, own)) {
+  for (let layers = 0; layers < LAYERS; layers++) {
+    const layer = outermost(key, own);
+    if (!layer) break;
     taken.add(layer.what);
     key = layer.inside;
   }
@@ -143,7 +157,7 @@ function unnamed(text, own) {
  * @param {Form[]} own
  */
 function joined(text, own) {
-  const pieces = text.split(/\s*[\r\n]+\s*/);
+  const pieces = text.split(/[\r\n]+/).map((piece) => piece.trim()).filter((piece) => piece !== "");
   const whole = pieces.join("");
   return pieces.some((piece) => fit(own, piece) >= 0) || fit(own, whole) < 0 ? text : whole;
 }
@@ -196,7 +210,7 @@ function doubtOf(key, slug, own) {
  * mistake is what package paste spots.
  *
  * @param {string} text
- * @returns {"" | "keyvend_api_key" | "keyvend_token" | "whole_command" | "bearer_prefix"}
+ * @returns {"" | Mistake}
  */
 export function mistake(text) {
   const bare = text.trim().replace(/^(["'`])(.*)\1[,;]*$/s, "$2").trim();

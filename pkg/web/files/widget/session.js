@@ -6,6 +6,32 @@
 /** How long before its end a token is replaced, in milliseconds. */
 const EARLY = 30_000;
 
+/**
+ * User is whom the tokens of sessions that follow each other are for: whom the first
+ * one is for. What one user has begun is gone on with by nobody else.
+ */
+export class User {
+  /** @type {string | undefined} */
+  #known;
+
+  /** @param {() => void} another called when a token is another user's */
+  constructor(another) {
+    this.another = another;
+  }
+
+  /**
+   * has tells whether a token is this user's.
+   *
+   * @param {string} token
+   */
+  has(token) {
+    const { tenant, sub, org_id: organization } = claims(token);
+    const user = JSON.stringify([tenant, sub, organization]);
+    this.#known ??= user;
+    return user === this.#known;
+  }
+}
+
 /** Session is what the server knows the user by. */
 export class Session {
   /** @type {string | undefined} */
@@ -16,9 +42,13 @@ export class Session {
   #timer;
   #closed = false;
 
-  /** @param {Source} source */
-  constructor(source) {
+  /**
+   * @param {Source} source
+   * @param {User} user
+   */
+  constructor(source, user) {
     this.source = source;
+    this.user = user;
   }
 
   /** token is the present one. */
@@ -53,6 +83,10 @@ export class Session {
   async #fetch() {
     const token = typeof this.source === "function" ? await this.source() : this.source;
     if (typeof token !== "string" || token === "") throw new TypeError("keyvend-pipes: authToken gave no token");
+    if (!this.user.has(token)) {
+      if (!this.#closed) this.user.another();
+      throw new TypeError("keyvend-pipes: authToken gave another user's token");
+    }
     if (this.#closed) return token;
     this.#token = token;
     clearTimeout(this.#timer);
@@ -73,10 +107,20 @@ export class Session {
  * @param {string} token
  */
 function lifetime(token) {
+  return Math.min(Number(claims(token)["exp"]) * 1000 - Date.now(), 2 ** 31 - 1) || 0;
+}
+
+/**
+ * claims are what a token says, unproven; none when it is no token.
+ *
+ * @param {string} token
+ * @returns {Record<string, unknown>}
+ */
+export function claims(token) {
   try {
-    const claims = JSON.parse(atob((token.split(".")[1] ?? "").replaceAll("-", "+").replaceAll("_", "/")));
-    return Math.min(Number(claims.exp) * 1000 - Date.now(), 2 ** 31 - 1) || 0;
+    const said = JSON.parse(atob((token.split(".")[1] ?? "").replaceAll("-", "+").replaceAll("_", "/")));
+    return said !== null && typeof said === "object" ? said : {};
   } catch {
-    return 0;
+    return {};
   }
 }

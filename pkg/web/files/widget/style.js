@@ -50,7 +50,13 @@ a { color: var(--accent); }
 :is(.news, [role="alert"]):not(:empty), .notice { border-inline-start: 4px solid currentColor; padding-inline-start: .75em; }
 
 .list { border-block-start: 1px solid var(--line); }
-.list > li { display: grid; grid-template-columns: 2.5rem minmax(0, 1fr); gap: .25em .875em; padding-block: var(--space); border-block-end: 1px solid var(--line); }
+.list > li {
+  display: grid;
+  grid-template-columns: 2.5rem minmax(0, 1fr);
+  gap: .25em .875em;
+  padding-block: var(--space);
+  border-block-end: 1px solid var(--line);
+}
 .logo { grid-row: 1 / span 2; inline-size: 2.5rem; block-size: 2.5rem; border-radius: var(--radius); object-fit: contain; }
 .initial { display: grid; place-items: center; font-weight: 600; color: var(--muted); border: 1px solid var(--line); }
 .about { display: grid; gap: .25em; }
@@ -60,7 +66,15 @@ a { color: var(--accent); }
 .ledger li { padding-block: .25em; border-block-start: 1px solid var(--line); }
 .ledger ol { margin-block-start: .5em; }
 .state { display: inline-flex; gap: .5em; align-items: baseline; font-weight: 600; }
-.state::before { content: ""; flex: none; inline-size: .625em; block-size: .625em; border: 2px solid currentColor; border-radius: 50%; forced-color-adjust: none; }
+.state::before {
+  content: "";
+  flex: none;
+  inline-size: .625em;
+  block-size: .625em;
+  border: 2px solid currentColor;
+  border-radius: 50%;
+  forced-color-adjust: none;
+}
 .state:is(.good, .bad, .warning)::before { background: currentColor; }
 .state.good { color: var(--good); }
 .meta, .ledger li { display: flex; flex-wrap: wrap; gap: 0 1.25em; }
@@ -79,7 +93,16 @@ input, select { inline-size: 100%; padding: .375em .75em; background: var(--back
 [aria-invalid="true"] { border-color: var(--bad); border-width: 2px; }
 :focus-visible { outline: 3px solid var(--focus); outline-offset: 2px; }
 
-dialog { inline-size: min(34rem, 100vi - 1rem); max-block-size: calc(100vb - 1rem); overflow: auto; padding: calc(var(--space) * 1.25); color: var(--text); background: var(--background); border: 1px solid var(--border); border-radius: var(--radius); }
+dialog {
+  inline-size: min(34rem, 100vi - 1rem);
+  max-block-size: calc(100vb - 1rem);
+  overflow: auto;
+  padding: calc(var(--space) * 1.25);
+  color: var(--text);
+  background: var(--background);
+  border: 1px solid var(--border);
+  border-radius: var(--radius);
+}
 dialog::backdrop { background: rgb(0 0 0 / .5); }
 dialog, form, .field { display: grid; gap: .5em; }
 dialog:not([open]) { display: none; }

@@ -1,5 +1,7 @@
 // All texts, and how dates and numbers are said.
 
+import { own } from "./api.js";
+
 /**
  * The texts as they are when the page says nothing else. {name} and the like are
  * filled in. Beside these a page may give "error.<code>" for a sentence of the
@@ -114,7 +116,7 @@ export class Words {
 
   /** @param {string} key */
   has(key) {
-    return typeof this.texts[key] === "string";
+    return typeof own(this.texts, key) === "string";
   }
 
   /**
@@ -122,7 +124,7 @@ export class Words {
    * @param {Record<string, string | number | null>} [values]
    */
   say(key, values = {}) {
-    return String(this.texts[key] ?? key).replace(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole));
+    return String(own(this.texts, key) ?? key).replace(/\{(\w+)\}/g, (whole, name) => String(own(values, name) ?? whole));
   }
 
   /** @param {string} time */

@@ -1,6 +1,6 @@
 // One account: whether its key works, who reads it, what stands beside it.
 
-import { el, said } from "../dom.js";
+import { el, said } from "../../dom.js";
 import { looksTable, strip } from "../charts.js";
 import { deed } from "../controls.js";
 import { ask } from "../dialogs.js";
@@ -30,8 +30,22 @@ export async function account(context, id) {
     content: [
       found.state === "needs_reauthorization" ? needs(found) : null,
       facts(found),
-      el("div", { class: "buttons" }, deed(context, { label: "Check now", keep: "check", act: () => checkNow(context, found) }), turning(context, found), deed(context, { label: "Disconnect", grave: true, act: () => disconnect(context, found) })),
-      el("section", {}, el("h2", {}, "Health"), health(found), looks.length > 0 ? [strip(looks), looksTable(looks)] : el("p", { class: "empty" }, "Nobody has looked at this key yet. Check now asks its provider.")),
+      el(
+        "div",
+        { class: "buttons" },
+        deed(context, { label: "Check now", keep: "check", act: () => checkNow(context, found) }),
+        turning(context, found),
+        deed(context, { label: "Disconnect", grave: true, act: () => disconnect(context, found) }),
+      ),
+      el(
+        "section",
+        {},
+        el("h2", {}, "Health"),
+        health(found),
+        looks.length > 0
+          ? [strip(looks), looksTable(looks)]
+          : el("p", { class: "empty" }, "Nobody has looked at this key yet. Check now asks its provider."),
+      ),
       el("section", {}, el("h2", {}, "Who read the key"), readers(reads, keys)),
       el("section", {}, el("h2", {}, "Stored keys"), secrets(found)),
       el("section", {}, el("h2", {}, "Settings of the key"), settings(context, found, definition)),
@@ -49,8 +63,19 @@ function needs(account) {
   return el(
     "div",
     { class: "notice bad" },
-    el("p", {}, el("strong", {}, "This account needs a new key, and nothing is vended for it until then. "), account.health?.verdict === "invalid" ? said(account.health.sentence) : "Your backend, or its user, set this state."),
-    el("p", {}, "Ask the user to replace the key in the widget, or store a new one with PUT /data-integrations/", said(account.provider_slug), "/api-key. If the provider takes the same key again, Check now finds that out."),
+    el(
+      "p",
+      {},
+      el("strong", {}, "This account needs a new key, and nothing is vended for it until then. "),
+      account.health?.verdict === "invalid" ? said(account.health.sentence) : "Your backend, or its user, set this state.",
+    ),
+    el(
+      "p",
+      {},
+      "Ask the user to replace the key in the widget, or store a new one with PUT /data-integrations/",
+      said(account.provider_slug),
+      "/api-key. If the provider takes the same key again, Check now finds that out.",
+    ),
   );
 }
 
@@ -62,7 +87,12 @@ function facts(account) {
     fact("State", badge(state(account.state))),
     fact("Provider", el("a", { href: to(["integrations", account.provider_slug]) }, said(account.provider_slug))),
     fact("User", el("a", { href: to(["accounts"], { user_id: account.user_id }) }, said(account.user_id))),
-    fact("Organization", account.organization_id === null ? "none" : el("a", { href: to(["organizations", account.organization_id]) }, said(account.organization_id))),
+    fact(
+      "Organization",
+      account.organization_id === null
+        ? "none"
+        : el("a", { href: to(["organizations", account.organization_id]) }, said(account.organization_id)),
+    ),
     fact("Key", lastFour(account.api_key_last_4)),
     fact("Last vended", when(account.last_used_at, "never, as far as is known")),
     fact("Connected", at(account.created_at)),
@@ -73,7 +103,7 @@ function facts(account) {
 
 /**
  * @param {string} name
- * @param {import("../dom.js").Child} value
+ * @param {import("../../dom.js").Child} value
  */
 export function fact(name, value) {
   return el("div", {}, el("dt", {}, name), el("dd", {}, value));
@@ -154,6 +184,21 @@ function secrets(account) {
   );
 }
 
+const steering = "It can decide where the key is checked, so it changes together with the key only: in the widget, or with PUT …/api-key.";
+
+/**
+ * choices are a setting's options. What is stored is one of them, so that nothing
+ * takes its place unasked.
+ *
+ * @param {{value: string, label: string}[]} options
+ * @param {string} stored
+ */
+function choices(options, stored) {
+  const all = [{ value: "", label: "not given" }, ...options];
+  const listed = all.some((o) => o.value === stored);
+  return listed ? all : [...all, { value: stored, label: `${stored} (not on the list any more)` }];
+}
+
 /**
  * settings edits the settings of a key. What can steer where a check sends the key
  * changes only together with it.
@@ -167,8 +212,9 @@ function settings(context, account, definition) {
   const asked = JSON.stringify(definition.check ?? {});
   const fields = definition.config_fields.map((f) => {
     const steers = definition.check === null ? !definition.custom : asked.includes(`{${f.field}}`);
-    const about = { name: `config.${f.field}`, label: f.label, help: steers ? "It can decide where the key is checked, so it changes together with the key only: in the widget, or with PUT …/api-key." : f.description, value: account.config[f.field] ?? "" };
-    const field = f.options && !steers ? choice({ ...about, options: [{ value: "", label: "not given" }, ...f.options] }) : text({ ...about, code: true });
+    const value = Object.hasOwn(account.config, f.field) ? (account.config[f.field] ?? "") : "";
+    const about = { name: `config.${f.field}`, label: f.label, help: steers ? steering : f.description, value };
+    const field = f.options && !steers ? choice({ ...about, options: choices(f.options, value) }) : text({ ...about, code: true });
     if (steers) /** @type {HTMLInputElement} */ (field.control).readOnly = true;
     return { steers, field, of: f.field };
   });
@@ -180,7 +226,10 @@ function settings(context, account, definition) {
     fields: () => fields.map((f) => f.field),
     content,
     submit: "Save settings",
-    act: () => context.client.amend(account.id, { config: Object.fromEntries(fields.map((f) => [f.of, f.field.value().trim()]).filter(([, value]) => value !== "")) }),
+    act: () => context.client.amend(
+      account.id,
+      { config: Object.fromEntries(fields.map((f) => [f.of, f.field.value().trim()]).filter(([, value]) => value !== "")) },
+    ),
     done: () => context.again("The settings are saved."),
   });
 }
@@ -190,7 +239,12 @@ function settings(context, account, definition) {
  * @param {Account} account
  */
 function metadata(context, account) {
-  const beside = pairs({ legend: "Kept beside the key", one: "entry", help: "Whatever your product wants to find here, such as a plan. No secrets: it is stored in clear, and comes with the account.", values: account.metadata });
+  const beside = pairs({
+    legend: "Kept beside the key",
+    one: "entry",
+    help: "Whatever your product wants to find here, such as a plan. No secrets: it is stored in clear, and comes with the account.",
+    values: account.metadata,
+  });
   return form({
     keep: "metadata",
     late: context.fail,
@@ -216,7 +270,13 @@ function turning(context, account) {
     act: async () => {
       const done = await ask(context, {
         title: connected ? "Ask for a new key?" : "Vend this key again?",
-        content: [el("p", {}, connected ? "The user is asked for a new key in the widget, and nothing is vended until there is one, or until you vend this one again." : "The stored key is vended from the next request on. If its provider still refuses it, the next looks find that out.")],
+        content: [el(
+          "p",
+          {},
+          connected
+            ? "The user is asked for a new key in the widget, and nothing is vended until there is one, or until you vend this one again."
+            : "The stored key is vended from the next request on. If its provider still refuses it, the next looks find that out.",
+        )],
         submit: connected ? "Ask for a new key" : "Vend this key again",
         act: async () => {
           await context.client.setState(account, connected ? "needs_reauthorization" : "connected");
@@ -259,7 +319,15 @@ async function checkNow(context, account) {
 async function disconnect(context, account) {
   const done = await ask(context, {
     title: "Disconnect this account?",
-    content: [el("p", {}, "The stored key of ", el("strong", {}, said(account.user_id)), " at ", el("strong", {}, said(account.provider_slug)), " is deleted, and nothing is vended for it any more. At the provider nothing happens: the key goes on working there.")],
+    content: [el(
+      "p",
+      {},
+      "The stored key of ",
+      el("strong", {}, said(account.user_id)),
+      " at ",
+      el("strong", {}, said(account.provider_slug)),
+      " is deleted, and nothing is vended for it any more. At the provider nothing happens: the key goes on working there.",
+    )],
     submit: "Disconnect",
     grave: true,
     act: async () => {

@@ -1,6 +1,6 @@
 // Connected accounts, by exact filters and page by page.
 
-import { el, said } from "../dom.js";
+import { el, said } from "../../dom.js";
 import { choice, form, text, tick } from "../forms.js";
 import { offboarding } from "../offboarding.js";
 import { to } from "../router.js";
@@ -69,7 +69,12 @@ function nothing({ place }, more) {
     { class: "empty" },
     filtered
       ? ["No account is like that. Filters are exact: look for a different spelling, or ", el("a", { href: to(["accounts"]) }, "show all accounts"), "."]
-      : ["No account is connected yet. Accounts come from users who bring a key in the widget, or from your backend with PUT /data-integrations/{slug}/api-key. ", el("a", { href: to([]) }, "See the integrations"), "."],
+      : [
+        "No account is connected yet. Accounts come from users who bring a key in the widget, or from your backend with ",
+        "PUT /data-integrations/{slug}/api-key. ",
+        el("a", { href: to([]) }, "See the integrations"),
+        ".",
+      ],
   );
 }
 

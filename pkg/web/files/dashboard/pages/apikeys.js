@@ -1,6 +1,6 @@
 // The tenant's own API keys.
 
-import { el, said } from "../dom.js";
+import { el, said } from "../../dom.js";
 import { copied, deed } from "../controls.js";
 import { ask } from "../dialogs.js";
 import { form, group, text, tick } from "../forms.js";
@@ -32,7 +32,11 @@ export async function apiKeys(context) {
           { head: "Issued", cell: (k) => at(k.created_at) },
           { head: "By", cell: (k) => issuer(k) },
           { head: "Id", cell: (k) => el("code", {}, said(k.id)) },
-          { head: "Action", cell: (k) => (k.revoked_at === null ? deed(context, { label: `Revoke ${k.name}`, grave: true, act: () => revoke(context, k) }) : "–") },
+          {
+            head: "Action",
+            cell: (k) =>
+              k.revoked_at === null ? deed(context, { label: `Revoke ${k.name}`, grave: true, act: () => revoke(context, k) }) : "–",
+          },
         ],
         page.data,
       ),
@@ -42,7 +46,12 @@ export async function apiKeys(context) {
         "section",
         {},
         el("h2", {}, "A key that vends"),
-        el("p", {}, "Your backend needs a key with the scope vend. None comes from a browser, so that nobody who gets hold of one can read a stored key; an operator issues it:"),
+        el(
+          "p",
+          {},
+          "Your backend needs a key with the scope vend. None comes from a browser, so that nobody who gets hold of one can read ",
+          "a stored key; an operator issues it:",
+        ),
         copied("the operator's command", `go run ./infra/operator issue-api-key ${context.session.tenant_id} "backend" vend`),
         el("p", { class: "help" }, "For a keyvend in AWS add -function NAME-OF-THE-TENANTS-FUNCTION before issue-api-key."),
       ),
@@ -88,26 +97,29 @@ function issue(context) {
         ...(end.value() !== "" && { expires_at: new Date(end.value()).toISOString() }),
       }),
     done: async (issued) => {
-      await showOnce(context, issued);
+      await showOnce(issued);
       await context.again(`${issued.name} is issued.`);
     },
   });
 }
 
 /**
- * showOnce shows a new key's token: here, and never again.
+ * showOnce shows a new key's token: here, and never again. So it stays, wherever
+ * one goes, until somebody says that it is stored.
  *
- * @param {Context} context
  * @param {APIKey & {token: string}} issued
  */
-function showOnce(context, issued) {
-  return ask(context, {
+async function showOnce(issued) {
+  const stay = (/** @type {Event} */ leaving) => leaving.preventDefault();
+  addEventListener("beforeunload", stay);
+  await ask(null, {
     title: "The new API key",
     content: [el("p", {}, "It is shown this once and kept nowhere in clear. Put it where it is used."), copied("the new API key", issued.token)],
     submit: "I have stored it",
     cancel: null,
     act: async () => {},
   });
+  removeEventListener("beforeunload", stay);
 }
 
 /**
@@ -117,7 +129,12 @@ function showOnce(context, issued) {
 async function revoke(context, key) {
   const done = await ask(context, {
     title: `Revoke ${key.name}?`,
-    content: [el("p", {}, "Whoever uses it is refused from the next request on, and sessions that were begun with it end, this one included if it is its key. It cannot be taken back.")],
+    content: [el(
+      "p",
+      {},
+      "Whoever uses it is refused from the next request on, and sessions that were begun with it end, this one included ",
+      "if it is its key. It cannot be taken back.",
+    )],
     submit: "Revoke",
     grave: true,
     act: async () => {

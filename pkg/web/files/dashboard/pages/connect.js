@@ -1,10 +1,10 @@
 // Connecting a provider: the catalog, then what is left to say of one.
 
-import { el, fill, said, outside } from "../dom.js";
+import { el, fill, said } from "../../dom.js";
 import { form, lines, text, tick } from "../forms.js";
 import { preview } from "../preview.js";
 import { to } from "../router.js";
-import { count } from "../words.js";
+import { count, elsewhere } from "../words.js";
 
 /** @typedef {import("../frame.js").Context} Context */
 /** @typedef {import("../frame.js").Page} Page */
@@ -30,7 +30,13 @@ export async function connect(context) {
   return {
     title: "Connect a provider",
     content: [
-      el("p", {}, "Choose whose API keys your users are to bring. Not in the list? ", el("a", { href: to(["custom-provider"]) }, "Define a provider of your own"), "."),
+      el(
+        "p",
+        {},
+        "Choose whose API keys your users are to bring. Not in the list? ",
+        el("a", { href: to(["custom-provider"]) }, "Define a provider of your own"),
+        ".",
+      ),
       el("search", {}, search.node),
       found,
       list,
@@ -60,19 +66,31 @@ export async function connectProvider(context, slug) {
   return {
     title: `Connect ${provider.name}`,
     content: [
-      el("p", {}, "Users get a key at ", outside(provider.key_page), "."),
+      el("p", {}, "Users get a key at ", elsewhere(provider.key_page), "."),
       provider.help ? el("p", {}, said(provider.help)) : null,
-      el("p", {}, provider.check ? "keyvend can ask this provider whether a key still works." : "No free way is known to ask this provider whether a key works."),
+      el(
+        "p",
+        {},
+        provider.check
+          ? "keyvend can ask this provider whether a key still works."
+          : "No free way is known to ask this provider whether a key works.",
+      ),
       form({
         late: context.fail,
         fields: () => [told.field],
         content: [method(), told.node, enabled.node],
         submit: "Connect",
         act: async () => {
-          await context.client.connect({ provider: slug, auth_methods: ["api_key"], description: told.field.value().trim() || null, enabled: enabled.checked() }, once);
+          await context.client.connect(
+            { provider: slug, auth_methods: ["api_key"], description: told.field.value().trim() || null, enabled: enabled.checked() },
+            once,
+          );
         },
         done: () => {
-          context.go(to(["integrations", slug]), `${provider.name} is connected. ${enabled.checked() ? "Users can bring their keys now." : "Switch it on when users may bring their keys."}`);
+          context.go(
+            to(["integrations", slug]),
+            `${provider.name} is connected. ${enabled.checked() ? "Users can bring their keys now." : "Switch it on when users may bring their keys."}`,
+          );
         },
       }),
     ],
@@ -89,8 +107,17 @@ export function method() {
     "fieldset",
     {},
     el("legend", {}, "Authentication method"),
-    el("p", { class: "help", id: "final" }, "One for each provider, and final: it cannot be changed later. To switch, remove the provider, which takes its accounts with it, and add it again."),
-    el("div", { class: "tick" }, el("input", { type: "radio", name: "method", id: "method-key", checked: true, "aria-describedby": "final" }), el("label", { for: "method-key" }, "API key")),
+    el(
+      "p",
+      { class: "help", id: "final" },
+      "One for each provider, and final: it cannot be changed later. To switch, remove the provider, which takes its accounts with it, and add it again.",
+    ),
+    el(
+      "div",
+      { class: "tick" },
+      el("input", { type: "radio", name: "method", id: "method-key", checked: true, "aria-describedby": "final" }),
+      el("label", { for: "method-key" }, "API key"),
+    ),
     el(
       "div",
       { class: "tick" },
@@ -106,7 +133,13 @@ export function method() {
  * @param {{name: () => string, hint?: () => string, value?: string}} of
  */
 export function description(of) {
-  const field = lines({ name: "description", label: "Description", help: "Tells users what their data is used for. It is shown as it is written: links and markup do nothing.", max: 2000, value: of.value ?? "" });
+  const field = lines({
+    name: "description",
+    label: "Description",
+    help: "Tells users what their data is used for. It is shown as it is written: links and markup do nothing.",
+    max: 2000,
+    value: of.value ?? "",
+  });
   const picture = preview({ name: of.name, description: field.value, ...(of.hint && { hint: of.hint }) });
   field.control.addEventListener("input", picture.draw);
   return { field, draw: picture.draw, node: el("div", { class: "beside" }, field.node, picture.node) };

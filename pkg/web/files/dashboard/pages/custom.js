@@ -1,6 +1,6 @@
 // A provider that the catalog does not have.
 
-import { el } from "../dom.js";
+import { el } from "../../dom.js";
 import { check, settings } from "../editors.js";
 import { form, text } from "../forms.js";
 import { to } from "../router.js";
@@ -16,7 +16,13 @@ import { description, enable, method } from "./connect.js";
  */
 export function wordsOf(now) {
   return {
-    hint: text({ name: "key_hint", label: "Which key to bring", help: "Users see it beside the form, such as: A secret key that begins with sk_.", value: now.key_hint ?? "", max: 300 }),
+    hint: text({
+      name: "key_hint",
+      label: "Which key to bring",
+      help: "Users see it beside the form, such as: A secret key that begins with sk_.",
+      value: now.key_hint ?? "",
+      max: 300,
+    }),
     help: text({ name: "help_url", label: "Where users get a key", help: "The https:// address of a page.", value: now.help_url ?? "", max: 1000, code: true }),
   };
 }
@@ -27,7 +33,14 @@ export function wordsOf(now) {
  */
 export async function customProvider(context) {
   const name = text({ name: "custom_provider.name", label: "Name", help: "As your users know the provider.", required: true, max: 200 });
-  const slug = text({ name: "provider", label: "Slug", help: "What it is called in paths, for good: a-z, 0-9, - and _, and no slug of the catalog.", required: true, code: true, max: 64 });
+  const slug = text({
+    name: "provider",
+    label: "Slug",
+    help: "What it is called in paths, for good: a-z, 0-9, - and _, and no slug of the catalog.",
+    required: true,
+    code: true,
+    max: 64,
+  });
   const { hint, help } = wordsOf({ key_hint: null, help_url: null });
   const told = description({ name: name.value, hint: hint.value });
   const beside = settings([]);
@@ -43,8 +56,19 @@ export async function customProvider(context) {
   hint.control.addEventListener("input", told.draw);
 
   const adding = steps(context, {
-    create: () => ({ provider: slug.value().trim(), auth_methods: ["api_key"], custom_provider: { name: name.value().trim() }, description: told.field.value().trim() || null, enabled: false }),
-    definition: () => ({ key_hint: hint.value().trim() || null, help_url: help.value().trim() || null, config_fields: beside.value(), check: question.value() }),
+    create: () => ({
+      provider: slug.value().trim(),
+      auth_methods: ["api_key"],
+      custom_provider: { name: name.value().trim() },
+      description: told.field.value().trim() || null,
+      enabled: false,
+    }),
+    definition: () => ({
+      key_hint: hint.value().trim() || null,
+      help_url: help.value().trim() || null,
+      config_fields: beside.value(),
+      check: question.value(),
+    }),
     enabled: enabled.checked,
   });
   return {
@@ -58,7 +82,10 @@ export async function customProvider(context) {
         explain: () => (adding.begun() ? "The provider is there already, switched off. Correct this and send it again, or remove it on its page." : ""),
         act: () => adding.go().finally(() => (slug.control.readOnly = adding.begun())),
         done: (made) => {
-          context.go(to(["integrations", made]), `${name.value().trim()} is connected. ${enabled.checked() ? "Users can bring their keys now." : "Switch it on when users may bring their keys."}`);
+          context.go(
+            to(["integrations", made]),
+            `${name.value().trim()} is connected. ${enabled.checked() ? "Users can bring their keys now." : "Switch it on when users may bring their keys."}`,
+          );
         },
       }),
       el("p", {}, el("a", { href: to(["connect"]) }, "Back to the catalog")),
@@ -75,13 +102,15 @@ function slugOf(name) {
   return name.toLowerCase().normalize("NFKD").replace(/\p{M}/gu, "").replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "").slice(0, 64);
 }
 
+/** @typedef {{provider: string, description: string | null, custom_provider: {name: string}, [other: string]: unknown}} Registration */
+
 /**
  * steps adds a provider in three requests: register it switched off, define it,
  * switch it on. So no user sees a provider whose definition was refused; what was
  * done is not done again when the rest is sent anew.
  *
  * @param {Context} context
- * @param {{create: () => {provider: string, description: string | null, custom_provider: {name: string}, [other: string]: unknown}, definition: () => Record<string, unknown>, enabled: () => boolean}} of
+ * @param {{create: () => Registration, definition: () => Record<string, unknown>, enabled: () => boolean}} of
  */
 function steps({ client }, of) {
   let slug = "";

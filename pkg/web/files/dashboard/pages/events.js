@@ -1,6 +1,6 @@
 // What happens to accounts, as it happens.
 
-import { el, fill, said } from "../dom.js";
+import { el, fill, said } from "../../dom.js";
 import { form, group, text, tick } from "../forms.js";
 import { to } from "../router.js";
 import { pager, table } from "../tables.js";
@@ -104,7 +104,9 @@ function shown(context, rows) {
     return el(
       "p",
       { class: "empty" },
-      filtered ? ["No event of the last 30 days is like that. ", el("a", { href: to(["events"]) }, "Show all events"), "."] : "Nothing has happened within the last 30 days. When a user brings, replaces or loses a key, it shows here.",
+      filtered
+        ? ["No event of the last 30 days is like that. ", el("a", { href: to(["events"]) }, "Show all events"), "."]
+        : "Nothing has happened within the last 30 days. When a user brings, replaces or loses a key, it shows here.",
     );
   }
   return table(

@@ -1,6 +1,6 @@
 // One integration: what it does, what it says, and how it ends.
 
-import { el, said, outside } from "../dom.js";
+import { el, said } from "../../dom.js";
 import { bars } from "../charts.js";
 import { deed } from "../controls.js";
 import { ask } from "../dialogs.js";
@@ -8,7 +8,7 @@ import { asked, check, policy, settings } from "../editors.js";
 import { form, text } from "../forms.js";
 import { freezing } from "../freezing.js";
 import { to } from "../router.js";
-import { at } from "../words.js";
+import { at, elsewhere } from "../words.js";
 import { fact } from "./account.js";
 import { description } from "./connect.js";
 import { wordsOf } from "./custom.js";
@@ -45,12 +45,29 @@ export async function integration(context, slug) {
         fact("Vending", vending(context, found, name)),
         fact("Accounts", el("a", { href: to(["accounts"], { integration: slug }) }, counted.words)),
         fact("Health", el("span", { class: "badges" }, healthBadges(counted))),
-        counted.needing === 0 ? "" : fact("Need a new key", el("a", { href: to(["accounts"], { integration: slug, state: "needs_reauthorization" }) }, `${counted.needing}${counted.more ? "+" : ""}`)),
+        counted.needing === 0
+          ? ""
+          : fact(
+            "Need a new key",
+            el(
+              "a",
+              { href: to(["accounts"], { integration: slug, state: "needs_reauthorization" }) },
+              `${counted.needing}${counted.more ? "+" : ""}`,
+            ),
+          ),
         fact("Authentication", "API key, for good"),
         fact("Slug", el("code", {}, said(slug))),
         fact("Connected", at(found.created_at)),
       ),
-      counted.accounts === 0 ? el("p", { class: "empty" }, "No account is connected yet. Users bring their keys in the widget, or your backend stores them with PUT /data-integrations/", said(slug), "/api-key.") : null,
+      counted.accounts === 0
+        ? el(
+          "p",
+          { class: "empty" },
+          "No account is connected yet. Users bring their keys in the widget, or your backend stores them with PUT /data-integrations/",
+          said(slug),
+          "/api-key.",
+        )
+        : null,
       el("section", {}, el("h2", {}, "Vends and health"), span(slug, hours), vendChart(vends), turnChart(turns, vends)),
       el("section", {}, el("h2", {}, "Freeze"), freezing(context, { what: { integration: slug }, name, frozen })),
       el("section", {}, el("h2", {}, "What users are told"), describe(context, found, definition)),
@@ -75,7 +92,15 @@ function span(slug, now) {
   return el(
     "nav",
     { class: "pager", "aria-label": "Time to show" },
-    spans.map((s) => el("a", { href: to(["integrations", slug], { hours: String(s.hours) }), "data-keep": `hours-${s.hours}`, "aria-current": s.hours === now ? "true" : null }, s.words)),
+    spans.map((s) => el(
+      "a",
+      {
+        href: to(["integrations", slug], { hours: String(s.hours) }),
+        "data-keep": `hours-${s.hours}`,
+        "aria-current": s.hours === now ? "true" : null,
+      },
+      s.words,
+    )),
   );
 }
 
@@ -178,7 +203,13 @@ function describe(context, found, definition) {
  */
 function checks(context, definition) {
   if (definition.check === null) {
-    return el("p", {}, definition.custom ? "Keys are not checked: define a check below first." : "No free way is known to ask this provider whether a key works, so keys are not checked.");
+    return el(
+      "p",
+      {},
+      definition.custom
+        ? "Keys are not checked: define a check below first."
+        : "No free way is known to ask this provider whether a key works, so keys are not checked.",
+    );
   }
   const rules = policy(definition);
   return form({
@@ -202,9 +233,15 @@ function ofCatalog(definition) {
     el("p", {}, "What is said of this provider comes from the catalog."),
     definition.key_hint === null ? null : el("p", {}, said(definition.key_hint)),
     definition.help === null ? null : el("p", {}, said(definition.help)),
-    definition.help_url === null ? null : el("p", {}, "Users get a key at ", outside(definition.help_url), "."),
+    definition.help_url === null ? null : el("p", {}, "Users get a key at ", elsewhere(definition.help_url), "."),
     definition.check === null ? null : asked(definition.check),
-    definition.config_fields.length === 0 ? null : el("ul", {}, definition.config_fields.map((f) => el("li", {}, el("code", {}, said(f.field)), ": ", said(f.label), ". ", said(f.description)))),
+    definition.config_fields.length === 0
+      ? null
+      : el(
+        "ul",
+        {},
+        definition.config_fields.map((f) => el("li", {}, el("code", {}, said(f.field)), ": ", said(f.label), ". ", said(f.description))),
+      ),
   );
 }
 
@@ -221,7 +258,7 @@ function ofTenant(context, definition) {
     {},
     el("p", {}, "Your own definition says what users are asked for and how keys are checked."),
     definition.key_hint === null ? null : el("p", {}, said(definition.key_hint)),
-    definition.help_url === null ? null : el("p", {}, "Users get a key at ", outside(definition.help_url), "."),
+    definition.help_url === null ? null : el("p", {}, "Users get a key at ", elsewhere(definition.help_url), "."),
     definition.check === null ? null : asked(definition.check),
     el("details", { "data-keep": "definition" }, el("summary", {}, "Change the definition"), define(context, definition)),
   );
@@ -245,7 +282,13 @@ function define(context, definition) {
     content: [name.node, hint.node, help.node, beside.node, question.node],
     submit: "Save provider",
     act: async () => {
-      await context.client.define(definition.slug, { name: name.value().trim(), key_hint: hint.value().trim() || null, help_url: help.value().trim() || null, config_fields: beside.value(), check: question.value() });
+      await context.client.define(definition.slug, {
+        name: name.value().trim(),
+        key_hint: hint.value().trim() || null,
+        help_url: help.value().trim() || null,
+        config_fields: beside.value(),
+        check: question.value(),
+      });
     },
     done: () => context.again("The provider is saved."),
   });
@@ -275,7 +318,16 @@ async function remove(context, slug, name) {
   const typed = text({ name: "slug", label: `Write its slug, ${slug}, to remove it`, required: true, code: true });
   const done = await ask(context, {
     title: `Remove ${name}?`,
-    content: [el("p", {}, el("strong", {}, words), words.startsWith("1 ") ? " goes" : " go", " with it, and the stored keys are deleted. From the next request on nothing of it is vended."), typed.node],
+    content: [
+      el(
+        "p",
+        {},
+        el("strong", {}, words),
+        words.startsWith("1 ") ? " goes" : " go",
+        " with it, and the stored keys are deleted. From the next request on nothing of it is vended.",
+      ),
+      typed.node,
+    ],
     fields: [{ ...typed, missing: () => (typed.value().trim() === slug ? "" : `This is not its slug. Write ${slug}.`) }],
     submit: "Remove",
     grave: true,

@@ -1,6 +1,6 @@
 // The list of integrations, with how many accounts each has and how they are.
 
-import { el, fill, said } from "../dom.js";
+import { el, fill, said } from "../../dom.js";
 import { toggle } from "../controls.js";
 import { to } from "../router.js";
 import { pager, table } from "../tables.js";
@@ -26,7 +26,14 @@ export async function integrations(context) {
   if (page.data.length === 0) {
     return {
       title: "Integrations",
-      content: [el("p", { class: "empty" }, "No provider is connected yet. Connect one, and your users can bring their API keys for it in the widget, or your backend over the API."), connect],
+      content: [
+        el(
+          "p",
+          { class: "empty" },
+          "No provider is connected yet. Connect one, and your users can bring their API keys for it in the widget, or your backend over the API.",
+        ),
+        connect,
+      ],
     };
   }
   const rows = page.data.map((integration) => ({ integration, name: names(integration), glance: glance() }));
@@ -38,7 +45,14 @@ export async function integrations(context) {
       table(
         "Integrations",
         [
-          { head: "Provider", cell: ({ integration, name }) => [el("a", { href: to(["integrations", integration.slug]) }, said(name)), " ", el("code", {}, said(integration.slug))] },
+          {
+            head: "Provider",
+            cell: ({ integration, name }) => [
+              el("a", { href: to(["integrations", integration.slug]) }, said(name)),
+              " ",
+              el("code", {}, said(integration.slug)),
+            ],
+          },
           { head: "Vending", cell: ({ integration, name }) => vending(context, integration, name) },
           { head: "Accounts", cell: ({ glance }) => glance.accounts },
           { head: "Health", cell: ({ glance }) => glance.health },
@@ -63,7 +77,9 @@ export function vending(context, integration, name) {
     on: integration.enabled,
     set: async (enabled) => {
       const now = (await context.client.changeIntegration(integration.slug, { enabled })).enabled;
-      context.tell(now ? `${name} is on: keys are vended, and users see it in the widget.` : `${name} is off: its accounts stay, and none of their keys is vended.`);
+      const on = "is on: keys are vended, and users see it in the widget.";
+      const off = "is off: its accounts stay, and none of their keys is vended.";
+      context.tell(`${name} ${now ? on : off}`);
       return now;
     },
   });
@@ -164,7 +180,13 @@ export async function count(context, slug) {
   }
   const more = after !== null;
   const needing = found.filter((a) => a.state === "needs_reauthorization").length;
-  return { accounts: found.length, more, words: `${found.length}${more ? "+" : ""} ${found.length === 1 && !more ? "account" : "accounts"}`, verdicts, needing };
+  return {
+    accounts: found.length,
+    more,
+    words: `${found.length}${more ? "+" : ""} ${found.length === 1 && !more ? "account" : "accounts"}`,
+    verdicts,
+    needing,
+  };
 }
 
 /**

@@ -1,6 +1,6 @@
 // What each organization's people may connect.
 
-import { el, said } from "../dom.js";
+import { el, said } from "../../dom.js";
 import { toggle } from "../controls.js";
 import { form, text } from "../forms.js";
 import { freezing } from "../freezing.js";
@@ -16,7 +16,13 @@ import { table } from "../tables.js";
  * @returns {Promise<Page>}
  */
 export async function organizations(context) {
-  const id = text({ name: "organization_id", label: "Organization id", help: "As your product calls it: keyvend knows no list of organizations.", required: true, code: true });
+  const id = text({
+    name: "organization_id",
+    label: "Organization id",
+    help: "As your product calls it: keyvend knows no list of organizations.",
+    required: true,
+    code: true,
+  });
   return {
     title: "Organizations",
     content: [

@@ -1,6 +1,6 @@
 // The tenant's settings, and what stops everything.
 
-import { el } from "../dom.js";
+import { el } from "../../dom.js";
 import { deed } from "../controls.js";
 import { ask } from "../dialogs.js";
 import { form, lines } from "../forms.js";
@@ -24,7 +24,14 @@ export async function settings(context) {
         "section",
         {},
         el("h2", {}, "Sessions"),
-        el("p", {}, "Signing out forgets the session in that tab alone; a copy of it holds until its hour is over. Signing everyone out ends all sessions of the dashboard at once, this one included, and all tokens of the widget. API keys go on working, those too that were issued in the dashboard: after a theft look through them, and revoke what you do not know."),
+        el(
+          "p",
+          {},
+          "Signing out forgets the session in that tab alone; a copy of it holds until its hour is over. Signing everyone ",
+          "out ends all sessions of the dashboard at once, this one included, and all tokens of the widget. ",
+          "API keys go on working, those too that were issued in the dashboard: after a theft look through them, and ",
+          "revoke what you do not know.",
+        ),
         now.sessions_not_before === null ? null : el("p", {}, "Sessions from before ", at(now.sessions_not_before), " are refused."),
         el("div", { class: "buttons" }, deed(context, { label: "Sign everyone out", grave: true, act: () => endSessions(context) })),
       ),
@@ -50,7 +57,12 @@ function origins(context, now) {
     keep: "origins",
     late: context.fail,
     fields: () => [field],
-    content: [now.allowed_origins.length === 0 ? el("p", { class: "empty" }, "No page may show the widget yet. Write down where your product runs.") : null, field.node],
+    content: [
+      now.allowed_origins.length === 0
+        ? el("p", { class: "empty" }, "No page may show the widget yet. Write down where your product runs.")
+        : null,
+      field.node,
+    ],
     submit: "Save origins",
     act: async () => {
       const allowed_origins = field.value().split("\n").map((line) => line.trim()).filter((line) => line !== "");

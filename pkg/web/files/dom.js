@@ -1,5 +1,6 @@
-// Elements, made by hand. Whatever comes from the server becomes a text node or
-// an attribute that cannot run: nothing here, or anywhere else, parses markup.
+// Elements, made by hand, for the widget and the dashboard. Whatever comes from the
+// server or a page becomes a text node or an attribute that cannot run: nothing
+// here, or anywhere else, parses markup.
 
 /** @typedef {Node | string | number | null | undefined | false} Child */
 
@@ -54,8 +55,8 @@ function furnish(made, attributes, children) {
 }
 
 /**
- * allow refuses attributes that could run something: pages link to pages of the
- * dashboard, and out of it through outside alone.
+ * allow refuses attributes that could run or load something: the dashboard links to
+ * pages of its own, elsewhere leads outside alone, and picture makes images.
  *
  * @param {string} name
  * @param {string | number | boolean} value
@@ -102,30 +103,44 @@ export function said(text) {
 }
 
 /**
- * outside links to a page elsewhere, if text is the address of one; else it shows
- * the text, so that what somebody stored in an address's place does nothing.
+ * outside links to a page elsewhere; null unless its address is one by https, and
+ * without a name and a password in it.
  *
- * @param {string} text
- * @param {string} [words] what the link is called, instead of its address
- * @returns {HTMLElement}
+ * @param {string | null | undefined} address
+ * @param {Child} words what the link says
+ * @param {string} aside what a screen reader is told besides
+ * @returns {HTMLElement | null}
  */
-export function outside(text, words) {
-  const address = parsed(text);
-  if (!address || address.protocol !== "https:" || address.username !== "" || address.password !== "") {
-    return said(text);
-  }
-  const link = el("a", { target: "_blank", rel: "noopener noreferrer" }, said(words ?? text), el("span", { class: "hidden" }, " (opens another page)"));
-  link.href = address.href;
+export function outside(address, words, aside) {
+  const url = parsed(address);
+  if (url?.protocol !== "https:" || url.username !== "" || url.password !== "") return null;
+  const link = el("a", { target: "_blank", rel: "noopener noreferrer" }, words, el("span", { class: "unseen" }, ` ${aside}`));
+  link.href = url.href;
   return link;
 }
 
 /**
- * @param {string} text
- * @returns {URL | null}
+ * picture is an image, null unless its address is one by https or of the page's own
+ * origin. One that cannot be loaded makes place for what stands in for it.
+ *
+ * @param {string | null | undefined} address
+ * @param {Node} standIn
  */
-function parsed(text) {
+export function picture(address, standIn) {
+  const url = parsed(address, document.baseURI);
+  if (!url || (url.protocol !== "https:" && url.origin !== location.origin)) return null;
+  const image = el("img", { alt: "", loading: "lazy", referrerpolicy: "no-referrer", error: () => image.replaceWith(standIn) });
+  image.src = url.href;
+  return image;
+}
+
+/**
+ * @param {string | null | undefined} address
+ * @param {string} [base] what it may be relative to
+ */
+function parsed(address, base) {
   try {
-    return new URL(text);
+    return address ? new URL(address, base) : null;
   } catch {
     return null;
   }
