@@ -248,10 +248,11 @@ func headerName(name string) bool {
 		!strings.HasPrefix(lower, "proxy-") && !slices.Contains(framing(), lower)
 }
 
-// framing are the headers that belong to whoever sends the request.
+// framing are the headers that belong to whoever sends the request, and those with
+// which an answer would be a part of one.
 func framing() []string {
 	return []string{
-		"accept-encoding", "connection", "content-length", "expect", "host", "keep-alive", "te", "trailer",
-		"transfer-encoding", "upgrade",
+		"accept-encoding", "connection", "content-length", "expect", "host", "if-range", "keep-alive", "range",
+		"te", "trailer", "transfer-encoding", "upgrade",
 	}
 }

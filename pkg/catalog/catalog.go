@@ -44,6 +44,10 @@ const defaultPerMinute = 60
 // check calls invalid need not be vended any more.
 func (p Provider) Trusted() bool { return p.Confidence == "high" }
 
+// Curated reports whether the catalog says what the check's answers mean, and no
+// tenant does.
+func (p Provider) Curated() bool { return p.Confidence != "" }
+
 // Field returns the config field of that name.
 func (p Provider) Field(name string) (ConfigField, bool) { return find(p.ConfigFields, name) }
 

@@ -33,6 +33,11 @@ func (c Check) JudgeStatus(status int, contentType string, body []byte) (Verdict
 	return c.judgeStatus(status)
 }
 
+// LooksInto reports whether there are rules that look into answers of a status.
+func (c Check) LooksInto(status int) bool {
+	return slices.ContainsFunc(c.When, func(r Rule) bool { return r.Status == status })
+}
+
 func (c Check) judgeBody(status int, body []byte) (Verdict, bool) {
 	rules := slices.DeleteFunc(slices.Clone(c.When), func(r Rule) bool { return r.Status != status })
 	if len(rules) == 0 {

@@ -14,10 +14,13 @@ import (
 	"keyvend/pkg/secret"
 )
 
-type says string
+type says struct {
+	status int
+	body   string
+}
 
 func (s says) Ask(context.Context, catalog.Ask) (Answer, error) {
-	return Answer{Status: 200, ContentType: "application/json", Body: []byte(s)}, nil
+	return Answer{Status: s.status, ContentType: "application/json", Body: []byte(s.body)}, nil
 }
 
 func TestF60_RulesReadNoKeyOutOfAnAnswerThatEchoesIt(t *testing.T) {
@@ -52,28 +55,45 @@ func TestF60_RulesReadNoKeyOutOfAnAnswerThatEchoesIt(t *testing.T) {
 			bodies[fmt.Sprintf("base64url after %q before %d", before, after)] = `{"told":"` + base64.RawURLEncoding.EncodeToString([]byte(text)) + `"}`
 		}
 	}
-	look := func(body, key string) Finding {
-		check := catalog.Check{
-			Placement: catalog.Placement{In: "header", Name: "Authorization", Template: "Bearer {key}"}, Method: "GET", URL: "https://api.acme.example/echo",
-			Limited: []int{200}, When: []catalog.Rule{{Status: 200, All: []catalog.Condition{{Path: "told", Exists: true}}, Verdict: catalog.Valid}},
-		}
-		e := Examiner{Asker: says(body), Clock: ident.Clock(func() time.Time { return time.Unix(1e9, 0) })}
-		return e.Examine(t.Context(), catalog.Provider{Check: &check}, nil, secret.FromString(key))
+	ask := func(p catalog.Provider, status int, body, key string) Verdict {
+		e := Examiner{Asker: says{status, body}, Clock: ident.Clock(func() time.Time { return time.Unix(1e9, 0) })}
+		return e.Examine(t.Context(), p, nil, secret.FromString(key)).Verdict
 	}
+	provider := catalog.Provider{
+		Check: &catalog.Check{
+			Placement: catalog.Placement{In: "header", Name: "Authorization", Template: "Bearer {key}"}, Method: "GET", URL: "https://api.acme.example/echo",
+			Limited: []int{200}, Invalid: []int{401, 403}, When: []catalog.Rule{
+				{Status: 200, All: []catalog.Condition{{Path: "told", Exists: true}}, Verdict: catalog.Valid},
+				{Status: 403, All: []catalog.Condition{{Path: "told", StartsWith: "s"}}, Verdict: catalog.Limited},
+			},
+		},
+	}
+	look := func(body, key string) Verdict { return ask(provider, 200, body, key) }
 	for name, body := range bodies {
-		if got := look(body, key).Verdict; got != catalog.Limited {
+		if got := look(body, key); got != catalog.Limited {
 			t.Errorf("%s: a rule found the answer %s", name, got)
 		}
-		if got := look(body, "sk-canary-of-somebody-else").Verdict; got != catalog.Valid {
+		if got := look(body, "sk-canary-of-somebody-else"); got != catalog.Valid {
 			t.Errorf("%s: no rule found an answer without the key: %s", name, got)
 		}
 	}
+	if got := ask(provider, 401, bodies["as it is"], key); got != catalog.Invalid {
+		t.Errorf("a status that no rule looks into is %s", got)
+	}
+	if got := ask(provider, 403, bodies["as it is"], key); got != Unknown {
+		t.Errorf("a refusal of which a rule might say more is %s", got)
+	}
+	curated := provider
+	curated.Confidence = "low"
+	if got := ask(curated, 200, bodies["as it is"], key); got != catalog.Valid {
+		t.Errorf("a rule of the catalog's finds the answer %s", got)
+	}
 	for _, short := range []string{"k", "k0", "k-0"} {
-		if got := look(`{"told":"`+short+`"}`, short).Verdict; got != catalog.Limited {
+		if got := look(`{"told":"`+short+`"}`, short); got != catalog.Limited {
 			t.Errorf("a rule read the short key %s: %s", short, got)
 		}
 	}
-	if got := look(`<html>`+key, key).Verdict; got != Unknown {
+	if got := look(`<html>`+key, key); got != Unknown {
 		t.Errorf("a web page that holds the key is %s", got)
 	}
 }

@@ -111,8 +111,8 @@ func (e *Examiner) Examine(ctx context.Context, p catalog.Provider, config map[s
 	}
 	defer clear(answer.Body)
 	judge := p.Check.Judge
-	if echoes(answer.Body, key) {
-		judge, answer.Unread = p.Check.JudgeStatus, true
+	if !p.Curated() && echoes(answer.Body, key) {
+		judge, answer.Unread = p.Check.JudgeStatus, p.Check.LooksInto(answer.Status)
 	}
 	verdict, judged := judge(answer.Status, answer.ContentType, answer.Body)
 	switch {
