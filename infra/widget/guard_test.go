@@ -165,6 +165,34 @@ func TestSettingsGoWithAKey(t *testing.T) {
 	}
 }
 
+// A region that nobody chose is none that the key was refused in.
+func TestASettingThatIsLeftOpenIsNotSent(t *testing.T) {
+	k := newKeyvend(t)
+	k.offer("posthog", nil)
+	k.offer("gitlab-pat", nil)
+	p := browsertest.Open(t)
+	p.Visit(k.element(""))
+	for _, c := range []struct{ slug, name, role, label, says string }{
+		{"posthog", "PostHog", "combobox", "Region (optional)", "Not sure (United States is assumed)"},
+		{"gitlab-pat", "GitLab", "textbox", "Host (optional)", "Not sure (gitlab.com is assumed)"},
+	} {
+		p.Click("button", "Connect: "+c.name)
+		p.Find("dialog", "Connect "+c.name)
+		p.Find(c.role, c.label)
+		if says := pipes[string](p, `((at) => at.placeholder ?? at.selectedOptions[0].label)(e.shadowRoot.querySelector("form .field:nth-child(2) :is(select, input)"))`); says != c.says {
+			t.Errorf("%s: the setting says %q", c.slug, says)
+		}
+		p.Paste("canary-" + strings.Repeat("0", 40))
+		p.Click("button", "Save it anyway")
+		p.Gone("dialog", "Connect "+c.name)
+		keys := k.keys()
+		if config, _ := keys[len(keys)-1]["config"].(object); len(config) != 0 {
+			t.Errorf("%s: sent: %v", c.slug, config)
+		}
+	}
+	calm(t, p)
+}
+
 func TestASettingThatIsNoOptionAnyMoreIsChosenAnew(t *testing.T) {
 	k := newKeyvend(t)
 	fields := []object{{
@@ -177,7 +205,7 @@ func TestASettingThatIsNoOptionAnyMoreIsChosenAnew(t *testing.T) {
 	p.Click("button", "Replace key: acme")
 	p.Find("dialog", "Replace the key of acme")
 	p.Find("combobox", "Region (optional)")
-	if region := pipes[string](p, `e.shadowRoot.querySelector("select").selectedOptions[0].label`); region != "Choose…" {
+	if region := pipes[string](p, `e.shadowRoot.querySelector("select").selectedOptions[0].label`); region != "Not sure (Moon is assumed)" {
 		t.Errorf("the region is %q", region)
 	}
 }

@@ -375,10 +375,11 @@ export class KeyvendPipes extends HTMLElement {
     const words = this.#words;
     this.#tell("keyvend-connected", { slug, account_id: id });
     await this.#load();
-    const account = this.#offers?.find((offer) => offer.slug === slug)?.account;
-    if (!account?.health) return words.say("savedUnchecked", { name });
-    if (account.health.verdict === "valid") return words.say("savedValid", { name });
-    return `${words.say("saved", { name })} ${sentence(account.health, words)}`;
+    const offer = this.#offers?.find((offer) => offer.slug === slug);
+    const health = offer?.account?.health;
+    if (!offer || !health) return words.say("savedUnchecked", { name });
+    if (health.verdict === "valid") return words.say("savedValid", { name });
+    return `${words.say("saved", { name })} ${sentence(offer, health, words)}`;
   }
 
   /**

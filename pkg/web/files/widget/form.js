@@ -41,7 +41,7 @@ export class KeyForm {
     this.notice = el("div", { id: "secret-notice", role: "status" });
     this.error = el("p", { role: "alert", class: "bad" });
     this.submit = el("button", { type: "submit", class: "main", part: "button" }, words.say("save"));
-    this.settings = offer.config_fields.map((field) => ({ field, control: control(field, own(offer.account?.config, field.field)) }));
+    this.settings = offer.config_fields.map((field) => ({ field, control: control(field, own(offer.account?.config, field.field), words) }));
     this.element = el("form", { novalidate: true, autocomplete: "off", submit: (/** @type {SubmitEvent} */ event) => this.#submitted(event) },
       this.#secretField(),
       ...this.settings.map(({ field, control }) => setting(field, control, words)),
@@ -206,18 +206,25 @@ export class KeyForm {
 }
 
 /**
- * control is what a setting is entered with.
+ * control is what a setting is entered with. It holds what the user has chosen, never
+ * what is assumed: a refusal at an address that nobody chose proves nothing.
  *
  * @param {Field} field
  * @param {string | undefined} stored
+ * @param {Words} words
  */
-function control(field, stored) {
-  const value = stored ?? field.default ?? "";
+function control(field, stored, words) {
+  const value = stored ?? "";
+  const options = field.options ?? [];
   const common = { id: `field-${field.field}`, "aria-describedby": `hint-${field.field}`, "aria-required": String(field.required), autocomplete: "off" };
-  if (!field.options?.length) {
-    return el("input", { ...common, type: "text", dir: "ltr", value, placeholder: field.example, autocapitalize: "none", spellcheck: "false" });
+  const assumed = field.default && words.say("assumed", { value: options.find((option) => option.value === field.default)?.label ?? field.default });
+  if (options.length === 0) {
+    return el("input", { ...common, type: "text", dir: "ltr", value, placeholder: assumed || field.example, autocapitalize: "none", spellcheck: "false" });
   }
-  return el("select", common, ...field.options.map((option) => el("option", { value: option.value, selected: option.value === value }, option.label)));
+  // What is stored may be none of the options any more: then nothing is chosen.
+  return el("select", common,
+    el("option", { value: "" }, assumed || words.say(field.required ? "choose" : "notSure")),
+    ...options.map((option) => el("option", { value: option.value, selected: option.value === value }, option.label)));
 }
 
 /**
@@ -226,12 +233,6 @@ function control(field, stored) {
  * @param {Words} words
  */
 function setting(field, control, words) {
-  if (control instanceof HTMLSelectElement) {
-    // What is stored may be none of the options any more: then nothing is chosen.
-    const chosen = control.querySelector("[selected]") !== null;
-    const optional = !field.options?.some((option) => option.value === (field.default ?? ""));
-    if (optional || !chosen) control.prepend(el("option", { value: "", selected: !chosen }, words.say("choose")));
-  }
   return el("div", { class: "field" },
     el("label", { for: control.id }, said(field.required ? field.label : words.say("optional", { label: field.label }))),
     el("p", { id: `hint-${field.field}`, class: "hint" }, said(field.description)),

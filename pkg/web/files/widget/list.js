@@ -43,7 +43,7 @@ function row(offer, words, actions, logo) {
     return el("li", { part: "service" }, sign(name, logo), about, el("div", { class: "actions" },
       button(offer, "connect", words, () => actions.connect(offer), "main")));
   }
-  about.append(...standing(account, words));
+  about.append(...standing(offer, account, words));
   const ledger = el("div", { class: "ledger", id: `reads-${offer.slug}` });
   const opener = button(offer, "reads", words, () => {
     if (!actions.ledgers.delete(account.id)) {
@@ -96,16 +96,21 @@ function button(offer, action, words, click, kind) {
   }, text);
 }
 
+/** Refusals that do not count, or not yet: who has just entered the key is told. */
+const WARNINGS = ["refused_once", "refused_there"];
+
 /**
  * standing tells how the account does.
  *
+ * @param {Offer} offer
  * @param {Account} account
  * @param {Words} words
  */
-function standing(account, words) {
+function standing(offer, account, words) {
   const { state, health } = account;
-  const verdict = state !== "connected" ? state : (health?.verdict ?? "unchecked");
-  const color = own({ valid: "good", limited: "warning", unknown: "", unchecked: "" }, verdict) ?? "bad";
+  const found = health && WARNINGS.includes(health.reason) ? health.reason : (health?.verdict ?? "unchecked");
+  const verdict = state !== "connected" ? state : found;
+  const color = own({ valid: "good", limited: "warning", refused_once: "warning", refused_there: "warning", unknown: "", unchecked: "" }, verdict) ?? "bad";
   const last4 = account.api_key_last_4;
   const facts = [
     last4 ? words.say("lastFour", { last4: tail(last4) }) : words.say("someKey"),
@@ -116,7 +121,7 @@ function standing(account, words) {
   ];
   return [
     el("p", { class: `state ${color}` }, words.has(verdict) ? words.say(verdict) : words.say("unknown")),
-    health && health.verdict !== "valid" && el("p", { class: "hint" }, said(sentence(health, words))),
+    health && health.verdict !== "valid" && el("p", { class: "hint" }, said(sentence(offer, health, words))),
     el("p", { class: "meta" }, ...facts.filter(Boolean).map((fact) => el("span", {}, fact || ""))),
   ].filter((child) => child instanceof Node);
 }
@@ -133,10 +138,15 @@ export function tail(last4) {
 /**
  * sentence says what is known of a key.
  *
+ * @param {Offer} offer
  * @param {import("./api.js").Health} health
  * @param {Words} words
  */
-export function sentence(health, words) {
-  const own = `reason.${health.reason}`;
-  return words.has(own) ? words.say(own) : health.sentence;
+export function sentence(offer, health, words) {
+  const reason = `reason.${health.reason}`;
+  if (words.has(reason)) return words.say(reason);
+  if (health.reason === "refused_once") return words.say("lookAgain");
+  const open = offer.config_fields.filter((field) => field.default && !own(offer.account?.config, field.field));
+  if (health.reason !== "refused_there" || open.length === 0) return health.sentence;
+  return words.say("lookThere", { name: offer.name, label: open.map((field) => field.label).join(", ") });
 }
