@@ -89,6 +89,9 @@ func TestOriginsAreSavedOrRefusedWithTheServersSentence(t *testing.T) {
 	p.Fill("textbox", "Origins, one in a line (optional)", "https://app.example.com/")
 	p.Click("button", "Save origins")
 	p.Says("is not an origin like https://app.example.com")
+	if n := strings.Count(p.Text(), "is not an origin like"); n != 1 {
+		t.Errorf("the sentence stands %d times on the page", n)
+	}
 	p.Fill("textbox", "Origins, one in a line (optional)", "https://app.example.com\n\n  https://admin.example.com ")
 	p.Click("button", "Save origins")
 	p.Says("The origins are saved.")
