@@ -145,8 +145,15 @@ func TestOrganizationsSwitches(t *testing.T) {
 	p.Says("they asked for it")
 	p.Click("button", "Unfreeze organization acme|1")
 	p.Says("Vending goes on.")
+	s.at(p, "organizations")
+	p.Fill("textbox", "Organization id", "org/../x <b>")
+	p.Press("Enter")
+	p.Says("This is no organization's id. One has 1 to 128 printable ASCII characters")
+	p.Find("heading", "Organizations")
 	s.at(p, "organizations/a%2Fb")
-	p.Says("This page cannot be shown")
+	p.Says("This is no organization's id.")
+	p.Click("link", "Choose another")
+	p.Find("heading", "Organizations")
 }
 
 func TestEventsAppearByThemselves(t *testing.T) {
