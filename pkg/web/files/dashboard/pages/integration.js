@@ -32,7 +32,10 @@ export async function integration(context, slug) {
     if (!(failure instanceof Refusal) || failure.status !== 404) throw failure;
     return {
       title: "No such integration",
-      content: [el("p", {}, "There is no integration ", said(slug), ". ", el("a", { href: to([]) }, "See the integrations"), " or ", el("a", { href: to(["connect"]) }, "connect a provider"), ".")],
+      content: [
+        el("p", {}, "There is no integration ", said(slug), "."),
+        el("p", {}, el("a", { href: to([]) }, "See the integrations"), " or ", el("a", { href: to(["connect"]) }, "connect a provider"), "."),
+      ],
     };
   }
 }
