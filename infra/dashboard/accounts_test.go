@@ -181,6 +181,27 @@ func TestEventsAppearByThemselves(t *testing.T) {
 	p.Find("link", "user_1")
 }
 
+func TestEventsTellWhoDidItByName(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	s.fake()
+	own := s.backend
+	s.backend = s.issue("the sign-up page", "manage")
+	id := s.store("fake-bearer", "user_1", "sk-canary-fake-valid-0001")
+	s.backend = own
+	p := s.signedIn()
+	s.at(p, "events")
+	p.Says("the sign-up page")
+	s.at(p, "accounts/"+id)
+	p.Click("button", "Ask for a new key")
+	p.Click("button", "Ask for a new key")
+	p.Says("The user is asked for a new key.")
+	s.send("DELETE", "/user_management/users/user_1/connected_accounts/fake-bearer", nil)
+	s.at(p, "events")
+	p.Says("desk , in the dashboard")
+	p.Says("keyvend itself")
+}
+
 func TestWhatStandsBesideAKeyIsChangedAndWhatSteersItIsNot(t *testing.T) {
 	t.Parallel()
 	s := open(t)
