@@ -145,8 +145,15 @@ func TestOrganizationsSwitches(t *testing.T) {
 	p.Says("they asked for it")
 	p.Click("button", "Unfreeze organization acme|1")
 	p.Says("Vending goes on.")
+	s.at(p, "organizations")
+	p.Fill("textbox", "Organization id", "org/../x <b>")
+	p.Press("Enter")
+	p.Says("This is no organization's id. One has 1 to 128 printable ASCII characters")
+	p.Find("heading", "Organizations")
 	s.at(p, "organizations/a%2Fb")
-	p.Says("This page cannot be shown")
+	p.Says("This is no organization's id.")
+	p.Click("link", "Choose another")
+	p.Find("heading", "Organizations")
 }
 
 func TestEventsAppearByThemselves(t *testing.T) {
@@ -172,6 +179,27 @@ func TestEventsAppearByThemselves(t *testing.T) {
 	p.Says("No event of the last 30 days is like that.")
 	s.store("openai", "user_1", "sk-canary-of-user-3", object{"organization_id": "org_1"})
 	p.Find("link", "user_1")
+}
+
+func TestEventsTellWhoDidItByName(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	s.fake()
+	own := s.backend
+	s.backend = s.issue("the sign-up page", "manage")
+	id := s.store("fake-bearer", "user_1", "sk-canary-fake-valid-0001")
+	s.backend = own
+	p := s.signedIn()
+	s.at(p, "events")
+	p.Says("the sign-up page")
+	s.at(p, "accounts/"+id)
+	p.Click("button", "Ask for a new key")
+	p.Click("button", "Ask for a new key")
+	p.Says("The user is asked for a new key.")
+	s.send("DELETE", "/user_management/users/user_1/connected_accounts/fake-bearer", nil)
+	s.at(p, "events")
+	p.Says("desk , in the dashboard")
+	p.Says("keyvend itself")
 }
 
 func TestWhatStandsBesideAKeyIsChangedAndWhatSteersItIsNot(t *testing.T) {

@@ -57,6 +57,16 @@ func TestConnectingAProviderOfTheCatalog(t *testing.T) {
 	p.Fill("searchbox", "Search (optional)", "anthropic")
 	p.Says("connected already")
 
+	// What the catalog does not have is defined, under the name that was looked for.
+	p.Fill("searchbox", "Search (optional)", " Zzzz Überpost ")
+	p.Says("0 providers of 95")
+	p.Click("link", "Define Zzzz Überpost as a provider of your own")
+	p.Find("heading", "Define a provider")
+	const first = `[...document.querySelectorAll("main input[type=text]")].slice(0, 2).map((field) => field.value).join(" | ")`
+	if got := browsertest.Eval[string](p, first); got != "Zzzz Überpost | zzzz-uberpost" {
+		t.Errorf("name and slug are %q", got)
+	}
+
 	// Who does not enable it does so later.
 	s.at(p, "connect/linear")
 	p.Click("checkbox", "Switch it on at once")

@@ -85,10 +85,13 @@ func TestOriginsAreSavedOrRefusedWithTheServersSentence(t *testing.T) {
 	s := open(t)
 	p := s.signedIn()
 	s.at(p, "settings")
-	p.Says("No page may show the widget yet.")
+	p.Says("where keyvend runs on a laptop, on those of this laptop")
 	p.Fill("textbox", "Origins, one in a line (optional)", "https://app.example.com/")
 	p.Click("button", "Save origins")
 	p.Says("is not an origin like https://app.example.com")
+	if n := strings.Count(p.Text(), "is not an origin like"); n != 1 {
+		t.Errorf("the sentence stands %d times on the page", n)
+	}
 	p.Fill("textbox", "Origins, one in a line (optional)", "https://app.example.com\n\n  https://admin.example.com ")
 	p.Click("button", "Save origins")
 	p.Says("The origins are saved.")
@@ -146,9 +149,11 @@ func TestWhatIsNotThereIsSaidInTheServersSentenceWithItsRequest(t *testing.T) {
 		"constructor":                            "There is no page of this address.",
 		"accounts/a/b":                           "There is no page of this address.",
 		"accounts/data_installation_00000000000": "There is no connected account of this id.",
-		"integrations/unknown":                   "This page cannot be shown",
+		"integrations/unknown":                   "There is no integration unknown",
 		"connect/unknown":                        "The catalog has no such provider.",
-		"integrations/..":                        "There is nothing of this name.",
+		"integrations/..":                        "There is no integration ..",
+		"organizations/org%2F..%2Fx":             "This is no organization's id.",
+		"organizations/..":                       "This is no organization's id.",
 		"accounts?user_id=a%20b":                 "This page cannot be shown",
 		"events?from=yesterday":                  "range_start is a date or time like",
 		"accounts/%E0%A4%A":                      "There is no connected account of this id.",
@@ -178,10 +183,13 @@ func TestWhereThereIsNothingThePageSaysWhatToDoNext(t *testing.T) {
 	says("organizations/org_1", "no provider is connected yet", "Connect one")
 	says("events", "Nothing has happened within the last 30 days.", "it shows here")
 	says("events?organization_id=org_1", "No event of the last 30 days is like that.", "Show all events")
-	says("settings", "No page may show the widget yet.", "Write down where your product runs.")
+	says("settings", "No origin is listed yet", "Write down where your product runs.")
 	s.connect("openai")
 	says("integrations/openai", "No account is connected yet.", "PUT /data-integrations/ openai /api-key")
 	p.Says("No key was asked for in this time.")
+	says("accounts?integration=openai", "No account of openai is connected yet.", "See the integration")
+	says("accounts?integration=openai&user_id=nobody", "No account is like that.", "show all accounts")
+	s.at(p, "integrations/openai")
 	p.Says("No key stopped working in this time")
 	id := s.store("openai", "user_1", "sk-canary-of-user-1")
 	says("accounts/"+id, "Nobody has looked at this key yet.", "Check now asks its provider.")

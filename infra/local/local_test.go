@@ -177,3 +177,26 @@ func TestOperatorReachesTheDeskThroughTheSocket(t *testing.T) {
 		t.Errorf("%+v", answer)
 	}
 }
+
+func TestTheBareAddressLeadsABrowserToTheDashboardAndAProgramNowhere(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	start(t, dir)
+	accept := func(types string) func(*http.Request) {
+		return func(r *http.Request) { r.Header.Set("Accept", types) }
+	}
+	const browsers = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+	if status, text := send(t, dir, "GET", "/", "", accept(browsers)); status != http.StatusOK || !strings.Contains(text, `id="dashboard"`) {
+		t.Errorf("a browser: %d %.200s", status, text)
+	}
+	for name, got := range map[string]func() (int, string){
+		"curl":           func() (int, string) { return send(t, dir, "GET", "/", "", accept("*/*")) },
+		"a client":       func() (int, string) { return send(t, dir, "GET", "/", "", accept("application/json")) },
+		"a form":         func() (int, string) { return send(t, dir, "POST", "/", "", accept(browsers)) },
+		"another path":   func() (int, string) { return send(t, dir, "GET", "/nowhere", "", accept(browsers)) },
+		"nothing stated": func() (int, string) { return send(t, dir, "GET", "/", "") },
+	} {
+		if status, text := got(); status != http.StatusNotFound || !strings.Contains(text, `"code":"not_found"`) {
+			t.Errorf("%s: %d %s", name, status, text)
+		}
+	}
+}

@@ -97,7 +97,7 @@ func run(ctx context.Context, o options, out io.Writer) error {
 		fakeprovider.ControlPath: fakes.Control(),
 		demoPath:                 newDemoPage(app.Tenants(), whole, fakes, o.dir, o.log),
 	}, whole)
-	go func() { served <- serve.Serve(ctx, listener, onlyOwnHosts(listener.Addr(), whole)) }()
+	go func() { served <- serve.Serve(ctx, listener, onlyOwnHosts(listener.Addr(), homeless(whole))) }()
 	if err := env.write(base, demo); err != nil {
 		return err
 	}
@@ -147,6 +147,19 @@ func beside(own map[string]http.Handler, whole http.Handler) http.Handler {
 				handler.ServeHTTP(w, r)
 				return
 			}
+		}
+		whole.ServeHTTP(w, r)
+	})
+}
+
+// homeless leads a browser that opens the bare address to the dashboard. keyvend
+// has nothing at that path, and tells programs so.
+func homeless(whole http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/" && r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html") {
+			w.Header().Set("Vary", "Accept")
+			http.Redirect(w, r, "/dashboard", http.StatusSeeOther)
+			return
 		}
 		whole.ServeHTTP(w, r)
 	})

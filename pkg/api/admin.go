@@ -2,7 +2,9 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"reflect"
 	"slices"
 	"time"
 
@@ -108,11 +110,22 @@ func (in *freezeBody[W, P]) decode(r *request) (vault.Target, error) {
 	if err != nil {
 		return target, err
 	}
-	if err := r.body(in); err != nil {
+	switch err := r.body(in); {
+	case errors.Is(err, errNoBody) || errors.Is(err, errReasonType):
+		return target, badBody(sayWhy)
+	case err != nil:
 		return target, err
+	case in.Reason == "":
+		return target, invalid("reason", "required", sayWhy)
 	}
 	return target, checkText("reason", in.Reason, 1, 500)
 }
+
+// sayWhy is told whoever freezes without a reason, in whatever way: he may be in
+// a hurry.
+const sayWhy = `This froze nothing. Send the reason as this request's body, {"reason": "…"}: a text of 1 to 500 characters, told to whoever asks for a key.`
+
+var errReasonType = wrongType("reason", reflect.TypeFor[string]())
 
 // freezable are the three routes of one thing that can be frozen.
 func freezable[W any, P interface {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -44,7 +45,7 @@ func (s *Settings) Set(ctx context.Context, v *Visit, change SettingsChange) (te
 	err := again(ctx, s.Store, v, func(v *Visit) error {
 		next = v.Settings
 		if change.AllowedOrigins != nil {
-			next.AllowedOrigins = *change.AllowedOrigins
+			next.AllowedOrigins = each(*change.AllowedOrigins)
 		}
 		if change.SessionsNotBefore != nil {
 			if err := s.keepEnded(next.SessionsNotBefore, *change.SessionsNotBefore); err != nil {
@@ -84,6 +85,17 @@ func checkOrigins(origins []string) error {
 		}
 	}
 	return nil
+}
+
+// each is every origin once, in the order in which they were written.
+func each(origins []string) []string {
+	once := []string{}
+	for _, origin := range origins {
+		if !slices.Contains(once, origin) {
+			once = append(once, origin)
+		}
+	}
+	return once
 }
 
 // notInHost reports whether a browser would not send r in an origin's host: it

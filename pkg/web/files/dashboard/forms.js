@@ -236,13 +236,15 @@ function refused(failure, fields, trouble, explain) {
   const refusal = asRefusal(failure);
   const elsewhere = [];
   let first = null;
+  let beside = false; // whether the refusal itself stands beside a field
   for (const detail of refusal.details) {
     const about = fieldOf(detail.field ?? "", fields);
     about?.complain(detail.message);
     first ??= about;
+    if (about && detail.message === refusal.message) beside = true;
     if (!about && detail.message !== refusal.message) elsewhere.push(detail.message);
   }
-  fill(trouble, failureNodes(refusal, explain?.(refusal) ?? "", elsewhere));
+  fill(trouble, failureNodes(refusal, explain?.(refusal) ?? "", elsewhere, beside));
   if (first) first.focus();
   else trouble.focus();
 }
@@ -279,13 +281,14 @@ export function asRefusal(failure) {
  * @param {Refusal} refusal
  * @param {string} [more] a sentence of ours
  * @param {string[]} [elsewhere] further sentences of the service
+ * @param {boolean} [beside] the refusal's own sentence is to be read elsewhere
  * @returns {HTMLElement}
  */
-export function failureNodes(refusal, more = "", elsewhere = []) {
+export function failureNodes(refusal, more = "", elsewhere = [], beside = false) {
   return el(
     "div",
     { class: "failure", role: "alert" },
-    el("p", {}, said(refusal.message)),
+    el("p", {}, beside ? "Not accepted: see above." : said(refusal.message)),
     elsewhere.length > 0 ? el("ul", {}, elsewhere.map((sentence) => el("li", {}, said(sentence)))) : null,
     more === "" ? null : el("p", {}, more),
     refusal.requestID === "" ? null : el("p", { class: "fine" }, "Request ", el("code", {}, said(refusal.requestID))),

@@ -7,6 +7,7 @@ import { ask } from "../dialogs.js";
 import { Refusal } from "../api.js";
 import { pairs } from "../editors.js";
 import { choice, form, text } from "../forms.js";
+import { keyNames } from "../keynames.js";
 import { to } from "../router.js";
 import { table } from "../tables.js";
 import { at, badge, count, lastFour, state, verdict, when } from "../words.js";
@@ -24,7 +25,7 @@ import { at, badge, count, lastFour, state, verdict, when } from "../words.js";
 export async function account(context, id) {
   const { client } = context;
   const [found, looks, reads] = await Promise.all([client.account(id), client.looks(id), client.reads(id)]);
-  const [definition, keys] = await Promise.all([client.definition(found.provider_slug), keyNames(context, reads)]);
+  const [definition, keys] = await Promise.all([client.definition(found.provider_slug), keyNames(context, reads.map((r) => r.api_key_id))]);
   return {
     title: `${found.user_id} at ${found.provider_slug}`,
     content: [
@@ -126,29 +127,6 @@ function health({ health }) {
   ];
 }
 
-/** The most pages of API keys that are read to find out what they are called. */
-const pagesOfKeys = 10;
-
-/**
- * keyNames tells what the API keys are called that read a key.
- *
- * @param {Context} context
- * @param {import("../api.js").Read[]} reads
- * @returns {Promise<Map<string, string>>}
- */
-async function keyNames({ client }, reads) {
-  /** @type {Map<string, string>} */
-  const names = new Map();
-  let after = null;
-  for (let read = 0; read < pagesOfKeys && reads.some((r) => !names.has(r.api_key_id)); read += 1) {
-    const page = await client.apiKeys({ limit: 100, after });
-    for (const { id, name } of page.data) names.set(id, name);
-    after = page.list_metadata.after;
-    if (after === null) break;
-  }
-  return names;
-}
-
 /**
  * @param {import("../api.js").Read[]} reads
  * @param {Map<string, string>} keys
@@ -160,7 +138,7 @@ function readers(reads, keys) {
   return table(
     "Who read the key",
     [
-      { head: "API key", cell: (r) => [said(keys.get(r.api_key_id) ?? "unknown"), " ", el("code", { class: "fine" }, said(r.api_key_id))] },
+      { head: "API key", cell: (r) => [said(keys.get(r.api_key_id) || "unknown"), " ", el("code", { class: "fine" }, said(r.api_key_id))] },
       { head: "How often, within five minutes", number: true, cell: (r) => count(r.count, "time") },
       { head: "Last", cell: (r) => at(r.last_read_at) },
     ],

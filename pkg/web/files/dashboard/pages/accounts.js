@@ -63,7 +63,10 @@ function list(found) {
  */
 function nothing({ place }, more) {
   if (more) return el("p", { class: "empty" }, "None among these. There are older accounts to look through.");
-  const filtered = [...place.query.keys()].length > 0;
+  const given = [...place.query.keys()];
+  const of = place.query.get("integration");
+  if (of && given.length === 1) return none(of);
+  const filtered = given.length > 0;
   return el(
     "p",
     { class: "empty" },
@@ -75,6 +78,25 @@ function nothing({ place }, more) {
         el("a", { href: to([]) }, "See the integrations"),
         ".",
       ],
+  );
+}
+
+/**
+ * none says how accounts of an integration come to be.
+ *
+ * @param {string} slug
+ */
+function none(slug) {
+  return el(
+    "p",
+    { class: "empty" },
+    "No account of ",
+    said(slug),
+    " is connected yet. Users bring their keys in the widget, or your backend stores them with PUT /data-integrations/",
+    said(slug),
+    "/api-key. ",
+    el("a", { href: to(["integrations", slug]) }, "See the integration"),
+    ".",
   );
 }
 

@@ -19,11 +19,13 @@ export async function connect(context) {
   const search = text({ name: "", label: "Search", type: "search", help: "By name, slug or kind, such as email or payments." });
   const found = el("p", { role: "status", class: "fine" });
   const list = el("ul", { class: "providers" });
+  const none = el("div", {});
   const show = () => {
     const wanted = search.value().trim().toLowerCase();
     const matching = catalog.filter((p) => [p.name, p.slug, p.category].some((text) => text.toLowerCase().includes(wanted)));
     fill(found, `${count(matching.length, "provider")} of ${catalog.length}`);
     fill(list, matching.map((p) => el("li", {}, choiceOf(p, slugs.has(p.slug)))));
+    fill(none, matching.length > 0 ? null : missing(search.value().trim()));
   };
   search.control.addEventListener("input", show);
   show();
@@ -40,8 +42,24 @@ export async function connect(context) {
       el("search", {}, search.node),
       found,
       list,
+      none,
     ],
   };
+}
+
+/**
+ * missing leads on from a search that found nothing.
+ *
+ * @param {string} name what was looked for
+ */
+function missing(name) {
+  return el(
+    "p",
+    { class: "empty" },
+    "The catalog has no such provider. ",
+    el("a", { href: to(["custom-provider"], { name }) }, "Define ", said(name), " as a provider of your own"),
+    ".",
+  );
 }
 
 /**

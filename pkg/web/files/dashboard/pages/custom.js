@@ -32,11 +32,20 @@ export function wordsOf(now) {
  * @returns {Promise<Page>}
  */
 export async function customProvider(context) {
-  const name = text({ name: "custom_provider.name", label: "Name", help: "As your users know the provider.", required: true, max: 200 });
+  const wanted = (context.place.query.get("name") ?? "").slice(0, 200); // what the catalog was searched for
+  const name = text({
+    name: "custom_provider.name",
+    label: "Name",
+    help: "As your users know the provider.",
+    value: wanted,
+    required: true,
+    max: 200,
+  });
   const slug = text({
     name: "provider",
     label: "Slug",
     help: "What it is called in paths, for good: a-z, 0-9, - and _, and no slug of the catalog.",
+    value: slugOf(wanted),
     required: true,
     code: true,
     max: 64,

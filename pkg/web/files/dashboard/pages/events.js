@@ -2,6 +2,7 @@
 
 import { el, fill, said } from "../../dom.js";
 import { form, group, text, tick } from "../forms.js";
+import { keyNames } from "../keynames.js";
 import { to } from "../router.js";
 import { pager, table } from "../tables.js";
 import { at, badge, count, eventNames, happening } from "../words.js";
@@ -9,6 +10,8 @@ import { at, badge, count, eventNames, happening } from "../words.js";
 /** @typedef {import("../frame.js").Context} Context */
 /** @typedef {import("../frame.js").Page} Page */
 /** @typedef {import("../api.js").Happening} Happening */
+
+/** @typedef {Map<string, string>} Names what API keys are called, by their ids */
 
 const perPage = 50;
 
@@ -26,10 +29,16 @@ export async function events(context) {
   const { client, place } = context;
   const filter = filterOf(place);
   const page = await client.events({ ...filter, order: "desc", limit: perPage, before: place.query.get("before"), after: place.query.get("after") });
-  const list = el("div", {}, shown(context, page.data));
+  /** @type {Names} */
+  const names = new Map();
+  await learn(context, page.data, names);
+  const list = el("div", {}, shown(context, page.data, names));
   const arrived = el("p", { role: "status", class: "fine" }, "New events appear here by themselves.");
   const newest = page.data[0]?.id ?? null;
-  const add = (/** @type {Happening[]} */ newer) => put(list, context, newer.reverse());
+  const add = async (/** @type {Happening[]} */ newer) => {
+    await learn(context, newer, names);
+    put(list, context, newer.reverse(), names);
+  };
   const older = place.query.get("after") || place.query.get("before");
   return {
     title: "Events",
@@ -40,16 +49,48 @@ export async function events(context) {
 }
 
 /**
+ * learn finds out what the API keys are called that did something. Who it was is not
+ * worth failing for.
+ *
+ * @param {Context} context
+ * @param {Happening[]} happenings
+ * @param {Names} names
+ */
+async function learn(context, happenings, names) {
+  const ids = happenings.map((e) => e.context.actor.id).filter(isKey);
+  await keyNames(context, ids, names).catch(() => {});
+}
+
+/** @param {string} id */
+function isKey(id) {
+  return id.startsWith("api_key_");
+}
+
+/**
+ * by says who did it: an API key by its name, a user, or keyvend itself.
+ *
+ * @param {Happening["context"]["actor"]} actor
+ * @param {Names} names
+ */
+function by({ id, source }, names) {
+  if (source === "system") return "keyvend itself";
+  if (!isKey(id)) return ["the user ", said(id)];
+  const name = names.get(id);
+  return [name ? el("span", { title: id }, said(name)) : el("code", {}, said(id)), source === "dashboard" ? ", in the dashboard" : ""];
+}
+
+/**
  * put puts newer events before those that are listed, which stay as they are: one
  * of them may have the focus.
  *
  * @param {HTMLElement} list
  * @param {Context} context
  * @param {Happening[]} newer newest first
+ * @param {Names} names
  */
-function put(list, context, newer) {
+function put(list, context, newer, names) {
   const rows = list.querySelector("tbody");
-  const made = shown(context, newer);
+  const made = shown(context, newer, names);
   if (!rows) return fill(list, made);
   rows.prepend(...made.querySelectorAll("tbody > tr"));
   while (rows.rows.length > most) rows.deleteRow(-1);
@@ -72,7 +113,7 @@ function filterOf(place) {
  * @param {Context} context
  * @param {ReturnType<typeof filterOf>} filter
  * @param {string | null} last
- * @param {(newer: Happening[]) => void} show oldest first
+ * @param {(newer: Happening[]) => Promise<void>} show oldest first
  * @param {(words: string) => void} say
  * @param {AbortSignal} signal
  */
@@ -85,7 +126,7 @@ async function follow({ client }, filter, last, show, say, signal) {
       const newest = page.data.at(-1);
       if (newest) {
         last = newest.id;
-        show(page.data);
+        await show(page.data);
         say(`${count(page.data.length, "new event")}.`);
       }
     } catch {
@@ -97,8 +138,9 @@ async function follow({ client }, filter, last, show, say, signal) {
 /**
  * @param {Context} context
  * @param {Happening[]} rows
+ * @param {Names} names
  */
-function shown(context, rows) {
+function shown(context, rows, names) {
   if (rows.length === 0) {
     const filtered = [...context.place.query.keys()].length > 0;
     return el(
@@ -117,7 +159,7 @@ function shown(context, rows) {
       { head: "User", cell: (e) => (e.data.id ? el("a", { href: to(["accounts", e.data.id]) }, said(e.data.user_id)) : said(e.data.user_id)) },
       { head: "Organization", cell: (e) => (e.data.organization_id === null ? "none" : said(e.data.organization_id)) },
       { head: "Provider", cell: (e) => el("a", { href: to(["integrations", e.data.provider_slug]) }, said(e.data.provider_slug)) },
-      { head: "By", cell: (e) => said(e.context.actor.name ?? e.context.actor.source) },
+      { head: "By", cell: (e) => by(e.context.actor, names) },
     ],
     rows,
   );

@@ -1,6 +1,7 @@
 // One integration: what it does, what it says, and how it ends.
 
 import { el, said } from "../../dom.js";
+import { Refusal } from "../api.js";
 import { bars } from "../charts.js";
 import { deed } from "../controls.js";
 import { ask } from "../dialogs.js";
@@ -25,6 +26,26 @@ import { count, healthBadges, vending } from "./integrations.js";
  * @returns {Promise<Page>}
  */
 export async function integration(context, slug) {
+  try {
+    return await existing(context, slug);
+  } catch (failure) {
+    if (!(failure instanceof Refusal) || failure.status !== 404) throw failure;
+    return {
+      title: "No such integration",
+      content: [
+        el("p", {}, "There is no integration ", said(slug), "."),
+        el("p", {}, el("a", { href: to([]) }, "See the integrations"), " or ", el("a", { href: to(["connect"]) }, "connect a provider"), "."),
+      ],
+    };
+  }
+}
+
+/**
+ * @param {Context} context
+ * @param {string} slug
+ * @returns {Promise<Page>}
+ */
+async function existing(context, slug) {
   const { client } = context;
   const hours = spans.find((s) => String(s.hours) === context.place.query.get("hours"))?.hours ?? 24;
   const [found, definition, frozen, counted, vends, turns] = await Promise.all([

@@ -201,6 +201,8 @@ export function healthBadges(counted) {
     .filter((name) => counted.verdicts[name])
     .map((name) => {
       const { words, mood } = verdict(name === "" ? undefined : name);
-      return badge({ words: `${counted.verdicts[name]} ${words.toLowerCase()}`, mood });
+      const n = counted.verdicts[name] ?? 0;
+      const many = words.toLowerCase().replace(/^works/, n === 1 ? "works" : "work");
+      return badge({ words: `${n} ${many}`, mood });
     });
 }

@@ -12,6 +12,17 @@ import { table } from "../tables.js";
 /** @typedef {import("../frame.js").Page} Page */
 
 /**
+ * unfit says what an organization's id may be, when it is another text.
+ *
+ * @param {string} id
+ * @returns {string} "" when it may be one
+ */
+function unfit(id) {
+  if (/^[!-~]{1,128}$/.test(id) && !/[/\\?#%]/.test(id) && id !== "." && id !== "..") return "";
+  return 'This is no organization\'s id. One has 1 to 128 printable ASCII characters without space and without / \\ ? # %, and is not "." or "..".';
+}
+
+/**
  * @param {Context} context
  * @returns {Promise<Page>}
  */
@@ -28,7 +39,7 @@ export async function organizations(context) {
     content: [
       el("p", {}, "An organization's admins decide which providers its people may connect. Here you see and set their switches."),
       form({
-        fields: () => [id],
+        fields: () => [{ ...id, missing: () => id.missing() || unfit(id.value().trim()) }],
         content: [id.node],
         submit: "Show its switches",
         act: async () => context.go(to(["organizations", id.value().trim()])),
@@ -44,6 +55,10 @@ export async function organizations(context) {
  */
 export async function organization(context, id) {
   const { client } = context;
+  const wrong = unfit(id);
+  if (wrong !== "") {
+    return { title: "No such organization", content: [el("p", {}, wrong, " ", el("a", { href: to(["organizations"]) }, "Choose another"), ".")] };
+  }
   const [rows, all, frozen] = await Promise.all([client.configurations(id), client.allIntegrations(), client.freeze({ organization: id })]);
   const off = new Set(all.filter((i) => !i.enabled).map((i) => i.slug));
   return {
