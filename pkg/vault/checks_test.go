@@ -603,6 +603,36 @@ func TestAReportIsNotLostWhenAnEarlierFindingIsWrittenWhileItIsNoted(t *testing.
 	c.expect(anna, "needs_reauthorization", "invalid", "refused")
 }
 
+// Whoever receives a message has a clock half a minute behind that of whoever sent it.
+func TestF21_ARequestThatComesBeforeItsSlotWaitsForIt(t *testing.T) {
+	c, _ := crowded(t, 60)
+	anna := c.connect("anna")
+	c.rounds(2)
+	for i := range 60 {
+		c.report(fmt.Sprint("user", i), "")
+	}
+	c.Providers.Say(http.StatusUnauthorized, `{}`)
+	c.report("anna", "")
+	c.World.Check()
+	for range 100 {
+		c.Clock.Pass(-30 * time.Second)
+		for _, r := range c.early(30 * time.Second) {
+			if err := c.App.Checker().Check(t.Context(), r); err != nil {
+				t.Error(err)
+			}
+		}
+		c.Clock.Pass(35 * time.Second)
+	}
+	c.expect(anna, "needs_reauthorization", "invalid", "refused")
+}
+
+// early are the requests whose time has come by a clock that is ahead.
+func (c *clinic) early(ahead time.Duration) []vault.CheckRequest {
+	c.Clock.Pass(ahead)
+	defer c.Clock.Pass(-ahead)
+	return c.Checks.Take()
+}
+
 func TestAnotherPolicyFreesWhatWasRefused(t *testing.T) {
 	c := newClinic(t)
 	id := c.connect("anna")
