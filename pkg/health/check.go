@@ -151,6 +151,9 @@ func (c *Check) Record(f Finding, cause Cause, every time.Duration) Turn {
 	if f.Reason == NoCheck {
 		c.DueAt = time.Time{}
 	}
+	if f.Definite() { // a look that was asked for before is wanted no more
+		c.AwaitedAt = time.Time{}
+	}
 	return turn
 }
 

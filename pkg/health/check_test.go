@@ -117,6 +117,9 @@ func TestF32_TheStateOfAKeyIsWhatItsWholeHistorySays(t *testing.T) {
 				if f.Verdict == health.Unknown && f.Reason != health.RefusedThere && (c.Standing != before.Standing || c.Unknowns != before.Unknowns+1) {
 					t.Fatalf("%s changed what stands: %+v", f.Reason, c)
 				}
+				if c.Verdict != health.Unknown && c.Awaited(now) {
+					t.Fatal("who asks from now on joins a look that is thrown away")
+				}
 				if e := c.History[0]; e.At != now || e.SecretID != c.SecretID || e.Verdict != c.Verdict || len(c.History) > 20 {
 					t.Fatalf("history %+v", c.History)
 				}
@@ -140,7 +143,7 @@ func TestF32_TheStateOfAKeyIsWhatItsWholeHistorySays(t *testing.T) {
 			case "lease":
 				c.Take(now)
 			case "await":
-				c.AwaitedAt = now
+				c.AwaitedAt = now.Add(time.Minute)
 			}
 			if c.Standing != known.standing {
 				t.Fatalf("%q stands, want %q", c.Standing, known.standing)

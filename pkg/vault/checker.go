@@ -111,9 +111,11 @@ func (c *Checker) outdated(v *Visit, a *account.Account, r CheckRequest) bool {
 		return true
 	case r.Revision != 0:
 		return check == nil || check.Revision != r.Revision || !health.Usable(r.Slot, now)
+	case check == nil || check.SecretID != secretID || check.ReportedAt.After(check.CheckedAt): // a report waits, maybe for this look
+		return false
 	default: // it may have been had since it was asked for
-		return check != nil && check.SecretID == secretID && check.Verdict != health.Unknown &&
-			!r.AskedAt.IsZero() && check.CheckedAt.After(r.AskedAt) && !check.CheckedAt.After(now)
+		return check.Verdict != health.Unknown && !r.AskedAt.IsZero() &&
+			check.CheckedAt.After(r.AskedAt) && !check.CheckedAt.After(now)
 	}
 }
 
@@ -140,8 +142,11 @@ func (c *Checker) waits(ctx context.Context, v *Visit, r CheckRequest) (bool, er
 	if p.Check == nil || health.Usable(r.Slot, now) {
 		return false, nil
 	}
-	if v.View.Check != nil && v.View.Check.Awaited(now) && r.Revision == 0 {
-		return true, c.await(ctx, v, r, v.View.Check.AwaitedAt) // that look answers this request too
+	if r.Slot.After(now) && r.Slot.Sub(now) <= MaxDelay { // it has its slot, by a clock that is ahead of this one
+		return true, errors.Join(c.Queue.Send(ctx, []CheckRequest{r})...)
+	}
+	if joined, err := c.join(ctx, v, r); joined || err != nil {
+		return true, err
 	}
 	l := lane{health.ProviderKey(v.Integration), health.AskedLane, p.ChecksPerMinute()}
 	slots, err := takeSlots(ctx, c.Store, l, []string{tenantIn(v.Integration)}, health.Reachable(now), now.Add(MaxDelay))
@@ -158,17 +163,33 @@ func (c *Checker) waits(ctx context.Context, v *Visit, r CheckRequest) (bool, er
 	if err := errors.Join(c.Queue.Send(ctx, []CheckRequest{r})...); err != nil {
 		return true, err
 	}
-	return true, c.await(ctx, v, r, r.Slot)
+	return true, c.await(ctx, v, r)
+}
+
+// join has the look that is awaited, if there is one, answer this request too.
+// When the row changes meanwhile, that look may have been made, or be wanted no
+// more: so it is read again.
+func (c *Checker) join(ctx context.Context, v *Visit, r CheckRequest) (joined bool, err error) {
+	err = again(ctx, c.Store, v, func(v *Visit) error {
+		joined = v.View.Check != nil && v.View.Check.Awaited(c.Clock.Now())
+		if !joined || r.Cause != health.Report {
+			return nil
+		}
+		check := *v.View.Check
+		check.ReportedAt = r.AskedAt
+		return c.Store.SaveFinding(ctx, &check, nil, nil)
+	})
+	return joined, err
 }
 
 // await notes that a look is on its way, and whether a report waits for it, so
 // that one key takes no more slots than one.
-func (c *Checker) await(ctx context.Context, v *Visit, r CheckRequest, slot time.Time) error {
-	if v.View.Check == nil || r.Revision != 0 || v.View.Check.AwaitedAt.Equal(slot) && r.Cause != health.Report {
+func (c *Checker) await(ctx context.Context, v *Visit, r CheckRequest) error {
+	if v.View.Check == nil || r.Revision != 0 {
 		return nil
 	}
 	check := *v.View.Check
-	check.AwaitedAt = slot
+	check.AwaitedAt = r.Slot
 	if r.Cause == health.Report {
 		check.ReportedAt = r.AskedAt
 	}
@@ -177,22 +198,24 @@ func (c *Checker) await(ctx context.Context, v *Visit, r CheckRequest, slot time
 
 // leave has the schedule find a slot for what was asked for and gets none now.
 func (c *Checker) leave(ctx context.Context, v *Visit, r CheckRequest) error {
-	if v.View.Check == nil {
-		return nil // the feed makes one that is due
-	}
-	check, now := *v.View.Check, c.Clock.Now()
-	noted := r.Cause != health.Report || check.Why(now) == health.Report
-	soon := !check.DueAt.IsZero() && check.DueAt.Before(now.Add(MaxDelay))
-	if noted && soon {
-		return nil
-	}
-	if !noted {
-		check.ReportedAt = r.AskedAt
-	}
-	if !soon {
-		check.Wait(now, MaxDelay/2)
-	}
-	return stale(c.Store.SaveFinding(ctx, &check, nil, nil))
+	return again(ctx, c.Store, v, func(v *Visit) error {
+		if v.View.Check == nil {
+			return nil // the feed makes one that is due
+		}
+		check, now := *v.View.Check, c.Clock.Now()
+		noted := r.Cause != health.Report || check.Why(now) == health.Report
+		soon := !check.DueAt.IsZero() && check.DueAt.Before(now.Add(MaxDelay))
+		if noted && soon {
+			return nil
+		}
+		if !noted {
+			check.ReportedAt = r.AskedAt
+		}
+		if !soon {
+			check.Wait(now, MaxDelay/2)
+		}
+		return c.Store.SaveFinding(ctx, &check, nil, nil)
+	})
 }
 
 // look asks the provider about the account's key.

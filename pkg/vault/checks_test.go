@@ -523,6 +523,116 @@ func TestManyReportsOfOneKeyAreOneLook(t *testing.T) {
 	}
 }
 
+// looked runs the clock until the key has been looked at once more for that cause.
+func (c *clinic) looked(id string, cause health.Cause) {
+	c.t.Helper()
+	entries := func() int {
+		history := c.Must(http.StatusOK, c.token, "GET", "/keyvend/accounts/"+id+"/history", "")
+		return strings.Count(history.Body, `"cause":"`+string(cause)+`"`)
+	}
+	before := entries()
+	for range 600 {
+		if entries() > before {
+			return
+		}
+		c.Clock.Pass(2 * time.Second)
+		c.World.Check()
+	}
+	c.t.Fatalf("no look for the cause %s", cause)
+}
+
+// A look that was asked for is thrown away when the schedule was faster, and a
+// report that came after the schedule's look must not go with it.
+func TestAReportIsLookedIntoThoughTheLookItWaitsForIsNotNeededAnyMore(t *testing.T) {
+	c, ids := crowded(t, 60)
+	anna := c.connect("anna")
+	c.rounds(2)
+	c.Clock.Pass(31 * time.Hour)
+	for _, id := range append(ids, anna) {
+		c.Must(http.StatusAccepted, c.token, "POST", "/keyvend/accounts/"+id+"/check", "")
+	}
+	c.World.Check()
+	c.schedule()
+	c.looked(anna, health.Scheduled)
+	c.Providers.Say(http.StatusUnauthorized, `{}`)
+	c.report("anna", "")
+	c.rounds(15)
+	c.expect(anna, "needs_reauthorization", "invalid", "refused")
+}
+
+// The schedule's look was a moment earlier than the report, and is written down
+// while the report is.
+func TestAReportIsNotLostWhenAnEarlierFindingIsWrittenWhileItIsNoted(t *testing.T) {
+	c, ids := crowded(t, 60)
+	anna := c.connect("anna")
+	c.rounds(2)
+	c.Clock.Pass(31 * time.Hour)
+	for _, id := range append(ids, anna) {
+		c.Must(http.StatusAccepted, c.token, "POST", "/keyvend/accounts/"+id+"/check", "")
+	}
+	c.World.Check()
+	c.schedule()
+	checker, leased := c.App.Checker(), vault.CheckRequest{}
+	check := func(r vault.CheckRequest) {
+		if err := checker.Check(t.Context(), r); err != nil {
+			t.Error(err)
+		}
+	}
+	for leased.User == "" {
+		c.Clock.Pass(2 * time.Second)
+		for _, r := range c.Checks.Take() {
+			if r.User == "anna" {
+				leased = r
+			} else {
+				check(r)
+			}
+		}
+	}
+	if leased.Cause != health.Scheduled {
+		t.Fatalf("%+v", leased)
+	}
+	c.Clock.Pass(2 * time.Second)
+	c.report("anna", "")
+	c.Table.Before(savingFinding, func() {
+		c.Clock.Pass(-2 * time.Second)
+		check(leased)
+		c.Clock.Pass(2 * time.Second)
+		c.Providers.Say(http.StatusUnauthorized, `{}`)
+	})
+	c.rounds(15)
+	c.expect(anna, "needs_reauthorization", "invalid", "refused")
+}
+
+// Whoever receives a message has a clock half a minute behind that of whoever sent it.
+func TestF21_ARequestThatComesBeforeItsSlotWaitsForIt(t *testing.T) {
+	c, _ := crowded(t, 60)
+	anna := c.connect("anna")
+	c.rounds(2)
+	for i := range 60 {
+		c.report(fmt.Sprint("user", i), "")
+	}
+	c.Providers.Say(http.StatusUnauthorized, `{}`)
+	c.report("anna", "")
+	c.World.Check()
+	for range 100 {
+		c.Clock.Pass(-30 * time.Second)
+		for _, r := range c.early(30 * time.Second) {
+			if err := c.App.Checker().Check(t.Context(), r); err != nil {
+				t.Error(err)
+			}
+		}
+		c.Clock.Pass(35 * time.Second)
+	}
+	c.expect(anna, "needs_reauthorization", "invalid", "refused")
+}
+
+// early are the requests whose time has come by a clock that is ahead.
+func (c *clinic) early(ahead time.Duration) []vault.CheckRequest {
+	c.Clock.Pass(ahead)
+	defer c.Clock.Pass(-ahead)
+	return c.Checks.Take()
+}
+
 func TestAnotherPolicyFreesWhatWasRefused(t *testing.T) {
 	c := newClinic(t)
 	id := c.connect("anna")
