@@ -206,8 +206,8 @@ export class KeyForm {
 }
 
 /**
- * control is what a setting is entered with. It holds what the user has chosen, never
- * what is assumed: a refusal at an address that nobody chose proves nothing.
+ * control is what a setting is entered with. It holds what was chosen, and
+ * nothing that is only assumed.
  *
  * @param {Field} field
  * @param {string | undefined} stored

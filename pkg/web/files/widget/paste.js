@@ -7,7 +7,7 @@
 import { SHAPES } from "./shapes.js";
 
 /**
- * @typedef {Mistake | "lines" | "shortened" | "characters" | "too_long" | "publishable" | "other_vendor" | "space_inside" | "unlike" | "test_key" | "quoted_key" | "named_key" | "json" | "address" | "variable" | "header"} Doubt
+ * @typedef {string} Doubt as words.js has its text
  * @typedef {"keyvend_api_key" | "keyvend_token" | "whole_command" | "bearer_prefix"} Mistake what package paste spots
  * @typedef {"spaces" | "invisible" | "quotes" | "bearer" | "name" | "breaks"} Wrapping
  *
@@ -156,7 +156,7 @@ function unnamed(text, own) {
  *
  * @param {string} text
  * @param {Form[]} own
- * @returns {"" | "spaces" | "quoted_key" | "named_key"}
+ * @returns {string}
  */
 function wrapped(text, own) {
   if (fit(own, text) >= 0) return "";
@@ -229,9 +229,10 @@ function doubtOf(key, slug, own) {
   return TEST_KEY.test(key) ? ["test_key"] : [""];
 }
 
-/** @type {[Doubt, RegExp][]} */
+/** @type {[string, RegExp][]} */
 const OTHERS = [
-  ["variable", /^\$\{?\w+\}?$|^\{\{.*\}\}$|^(?:process|import\.meta|os)\.env|^[<[]?(?:YOUR|MY|INSERT|REPLACE)[-_ A-Z]*(?:KEY|TOKEN|SECRET)[-_ A-Z]*[>\]]?$|^x{4,}$/i],
+  ["variable", /^\$\{?\w+\}?$|^\{\{.*\}\}$|^(?:process|import\.meta|os)\.env/],
+  ["variable", /^[<[]?(?:YOUR|MY|INSERT|REPLACE)[-_ A-Z]*(?:KEY|TOKEN|SECRET)[-_ A-Z]*[>\]]?$|^x{4,}$/i],
   ["json", /^[{[].*[}\]]$/s],
   ["header", /^-H\b|^["']?(?:authorization|x-api-key)["']?\s*:/i],
   ["address", /^https?:\/\//i],
