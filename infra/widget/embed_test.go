@@ -107,6 +107,7 @@ func TestAFrameHearsAndTellsNobodyButTheSiteThatItWasMadeFor(t *testing.T) {
 	if told := browsertest.Eval[string](p, `JSON.stringify(got)`); told != "[]" {
 		t.Errorf("the frame tells %s", told)
 	}
+	frame.Says("Its own origin has to be the one behind the #")
 }
 
 func TestATokenBehindTheAddressIsTakenAwayFromThereAtOnce(t *testing.T) {

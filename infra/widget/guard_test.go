@@ -37,15 +37,15 @@ func TestWhatIsPastedRoundAKeyIsTakenOffAndTold(t *testing.T) {
 
 	// A user may know better.
 	p.Press("Control+a")
-	p.Paste(`"` + openAIKey + `"`)
+	p.Paste("CANARYKEY=canary+000000")
 	p.Click("button", "Leave it as I pasted it")
 	p.Says("This does not look like a key of OpenAI.")
-	if got, focused := field(p), p.Focused(); got != `"`+openAIKey+`"` || focused.Name != "API key" {
+	if got, focused := field(p), p.Focused(); got != "CANARYKEY=canary+000000" || focused.Name != "API key" {
 		t.Errorf("left as %q, the focus is on %q", got, focused.Name)
 	}
 	p.Click("button", "Save it anyway")
 	p.Gone("dialog", "Connect OpenAI")
-	if keys := k.keys(); len(keys) != 1 || keys[0]["secret"] != `"`+openAIKey+`"` {
+	if keys := k.keys(); len(keys) != 1 || keys[0]["secret"] != "CANARYKEY=canary+000000" {
 		t.Errorf("stored: %v", keys)
 	}
 	calm(t, p)
@@ -80,11 +80,15 @@ func TestWhatCanBeNoKeyIsNotSent(t *testing.T) {
 		"curl https://api.openai.com/v1/models -H 'Authorization: Bearer " + openAIKey + "'": "This is a whole command. Copy the key alone.",
 		"sk_kv_" + strings.Repeat("canary0000", 10):                                          "This key belongs to the server of this app, not to you.",
 		openAIKey + "\n" + openAIKey:                                                         "This is more than one line.",
-		"sk-…0123":                                                                           "This looks like a shortened form of a key.",
+		"OPENAI_API_KEY=" + openAIKey + "\nSTRIPE_KEY=x\n":                                   "This is more than one line.",
+		"sk-…0123": "This looks like a shortened form of a key.",
 	} {
 		p.Press("Control+a")
 		p.Paste(pasted)
 		p.Says(says)
+		if text := p.Text(); strings.Contains(text, "Leave it as I pasted it") || strings.Contains(text, "left out") {
+			t.Errorf("%q: the page says %s", pasted, text)
+		}
 		p.Wait("a field that is not right", func() bool { return p.Find("textbox", "API key").Is("invalid") == "true" })
 		p.Press("Enter")
 	}

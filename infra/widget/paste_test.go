@@ -56,6 +56,10 @@ func TestThePasteGuardKnowsItsCasesAndChangesNoKey(t *testing.T) {
 				if mistake, found := paste.Spot(key); found {
 					t.Errorf("%s: %s is taken for %s", p.Slug, key, mistake.Code)
 				}
+				vendor, _ := p.OtherVendor([]byte(key))
+				if doubt, found := paste.Doubt(key, true, vendor); found && doubt != paste.TestKey {
+					t.Errorf("%s: of %s is said %s", p.Slug, key, doubt.Sentence)
+				}
 				run.Samples = append(run.Samples, sampleKey{p.Slug, key})
 				run.Texts = append(run.Texts, heard(p, spoilt(random, key)))
 				run.Wrapped = append(run.Wrapped, wrapped(t, random, p, key)...)

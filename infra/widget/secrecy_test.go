@@ -275,6 +275,19 @@ func TestF48_MarkupIsShownAsText(t *testing.T) {
 	}
 }
 
+func TestF48_NothingIsDrawnInAnotherOrderThanItIsIn(t *testing.T) {
+	k := newKeyvend(t)
+	k.offer("acme", nil, object{"name": "Acme\u202egnp.exe", "description": "Of\u2067 all."})
+	p := browsertest.Open(t)
+	p.Visit(k.element(""))
+	p.Says("Acmegnp.exe")
+	p.Click("button", "Connect: Acmegnp.exe")
+	p.Find("dialog", "Connect Acmegnp.exe")
+	if text := p.Text(); strings.ContainsAny(text, "\u202e\u2067") {
+		t.Errorf("the page says %q", text)
+	}
+}
+
 func TestF48_OnlyLinksByHTTPSAreLinks(t *testing.T) {
 	k := newKeyvend(t)
 	links := map[string]bool{

@@ -208,6 +208,13 @@ func TestFailuresSayWhatToDoNext(t *testing.T) {
 	p.Paste(openAIKey)
 	p.Press("Enter")
 	p.Says("The provider refuses this key. Look whether it was copied whole. Nothing was stored. Enter the key once more.")
+	k.answer(putPath, http.StatusUnprocessableEntity, `{"message":"Bring another one; nothing was stored.","code":"key_refused"}`)
+	p.Paste(openAIKey)
+	p.Press("Enter")
+	p.Says("Bring another one; nothing was stored.")
+	if text := p.Text(); strings.Contains(text, "Nothing was stored") {
+		t.Errorf("that nothing was stored is said twice: %s", text)
+	}
 	p.Do(`document.querySelector("keyvend-pipes").texts = {"error.key_refused": "Nope."}`)
 	p.Press("Escape")
 	p.Click("button", "Connect: OpenAI")

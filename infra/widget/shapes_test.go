@@ -2,7 +2,6 @@ package widget_test
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -62,7 +61,7 @@ func shapesScript(providers []catalog.Provider) []byte {
 		}
 		forms := make([]string, len(p.KeyShapes))
 		for i, s := range p.KeyShapes {
-			forms[i] = fmt.Sprintf("[%d, /^%s$/]", fixed(s), expression(s))
+			forms[i] = fmt.Sprintf("[%d, /^%s$/]", s.Beginning(), expression(s))
 		}
 		slug, _ := json.Marshal(p.Slug)
 		name, _ := json.Marshal(p.Name)
@@ -71,25 +70,6 @@ func shapesScript(providers []catalog.Provider) []byte {
 	}
 	b.WriteString("];\n")
 	return b.Bytes()
-}
-
-// fixed is how many characters a key begins with that are the same in all of them,
-// or one of a few.
-func fixed(s catalog.Shape) int {
-	n := 0
-	for _, p := range s.Parts {
-		switch {
-		case p.Optional:
-			return n
-		case p.Text != "":
-			n += len(p.Text)
-		case len(p.OneOf) > 0:
-			n += len(slices.MinFunc(p.OneOf, func(a, b string) int { return cmp.Compare(len(a), len(b)) }))
-		default:
-			return n
-		}
-	}
-	return n
 }
 
 // classes are the catalog's alphabets, as the inside of a class.

@@ -77,7 +77,7 @@ func (h tenantKeys) issue(ctx context.Context, v *vault.Visit, in *issueBody) (a
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{http.StatusCreated, wireIssuedKey{apiKeyOnWire(key), string(token.Reveal())}}, nil
+	return answer{status: http.StatusCreated, body: wireIssuedKey{apiKeyOnWire(key), string(token.Reveal())}}, nil
 }
 
 func (h tenantKeys) revoke(ctx context.Context, v *vault.Visit, in *apiKeyPath) (answer, error) {

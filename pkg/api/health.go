@@ -62,7 +62,7 @@ type wireAccepted struct {
 }
 
 func acceptedOnWire(a vault.Accepted) answer {
-	return answer{http.StatusAccepted, wireAccepted{a.Accepted, orNil(a.Reason)}}
+	return answer{status: http.StatusAccepted, body: wireAccepted{a.Accepted, orNil(a.Reason)}}
 }
 
 // wireLook is one look in an account's history.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"keyvend/pkg/integration"
 	"keyvend/pkg/paste"
 	"keyvend/pkg/seal"
 	"keyvend/pkg/secret"
@@ -66,6 +67,22 @@ func checkSecret(s string, least int) error {
 		return invalid("secret", mistake.Code, mistake.Sentence)
 	}
 	return nil
+}
+
+// warningHeader tells of a key that was stored and may not be the one that is meant:
+// the bodies are the contract's. It is an item of RFC 9651 with a sentence for people
+// beside it, and has nothing of the key.
+const warningHeader = "Keyvend-Warning"
+
+// warn is the answer with what is odd about the key that was stored, if one was.
+func (a answer) warn(in *integration.Integration, up *vault.Upsert) answer {
+	if up == nil {
+		return a
+	}
+	if doubt, found := vault.Doubt(in, up.Secret); found {
+		a.warning = doubt.Code + `;message="` + doubt.Sentence + `"`
+	}
+	return a
 }
 
 // checkMap bounds a map of the caller's own values: names of 1 to 64 bytes,

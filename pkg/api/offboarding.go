@@ -20,7 +20,7 @@ func offboarding(o *vault.Offboarding) []Route {
 
 type leavers struct{ offboarding *vault.Offboarding }
 
-var accepted = answer{http.StatusAccepted, map[string]string{"object": "offboarding", "status": "accepted"}}
+var accepted = answer{status: http.StatusAccepted, body: map[string]string{"object": "offboarding", "status": "accepted"}}
 
 func (h leavers) user(ctx context.Context, v *vault.Visit, _ *userPath) (answer, error) {
 	return accepted, h.offboarding.User(ctx, v)

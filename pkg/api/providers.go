@@ -66,7 +66,8 @@ func (p providers) create(ctx context.Context, v *vault.Visit, in *createIntegra
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{http.StatusCreated, integrationOnWire(done.Integration, done.Account)}, nil
+	a := answer{status: http.StatusCreated, body: integrationOnWire(done.Integration, done.Account)}
+	return a.warn(done.Integration, in.registration.FirstKey), nil
 }
 
 func (p providers) list(ctx context.Context, v *vault.Visit, in *listIntegrations) (answer, error) {
@@ -92,7 +93,7 @@ func (p providers) update(ctx context.Context, v *vault.Visit, in *updateIntegra
 	if err != nil {
 		return answer{}, err
 	}
-	return ok(integrationOnWire(done.Integration, nil)), nil
+	return ok(integrationOnWire(done.Integration, nil)).warn(done.Integration, in.amendment.Key), nil
 }
 
 func (p providers) remove(ctx context.Context, v *vault.Visit, _ *slugPath) (answer, error) {

@@ -112,11 +112,12 @@ func IsPreflight(method, path string) bool { return method == http.MethodOptions
 
 // answer is a status and a body; nil is no body.
 type answer struct {
-	status int
-	body   any
+	status  int
+	body    any
+	warning string // the header that tells of a key that is odd, "" for none
 }
 
-func ok(body any) answer { return answer{http.StatusOK, body} }
+func ok(body any) answer { return answer{status: http.StatusOK, body: body} }
 
 // input is what a route reads of a request: it checks it and names the rows
 // that it is about.
@@ -240,7 +241,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case fault.TooMany, fault.Unavailable:
 		h.Set("Retry-After", retryAfter(public))
 	}
-	s.reply(w, r, answer{statuses[public.Kind], failureOf(public, r.URL.Path)})
+	s.reply(w, r, answer{status: statuses[public.Kind], body: failureOf(public, r.URL.Path)})
 }
 
 // count counts what is refused before anyone is known, against the address that it
@@ -316,6 +317,9 @@ func (s *Server) reply(w http.ResponseWriter, r *http.Request, a answer) {
 	if err != nil {
 		s.log.ErrorContext(r.Context(), "an answer does not encode", "request_id", audit.RequestID(r.Context()), "error", err)
 		a.status, text = http.StatusInternalServerError, []byte(`{"message":"Something went wrong on our side."}`)
+	}
+	if a.warning != "" {
+		w.Header().Set(warningHeader, a.warning)
 	}
 	write(w, a.status, text)
 }

@@ -39,7 +39,7 @@ func (h mint) widgetToken(ctx context.Context, v *vault.Visit, in *widgetTokenBo
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{http.StatusCreated, wireToken{string(token.Reveal())}}, nil
+	return answer{status: http.StatusCreated, body: wireToken{string(token.Reveal())}}, nil
 }
 
 func (h mint) signIn(ctx context.Context, v *vault.Visit, _ *nothing) (answer, error) {
@@ -47,7 +47,7 @@ func (h mint) signIn(ctx context.Context, v *vault.Visit, _ *nothing) (answer, e
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{http.StatusCreated, wireSession{
+	return answer{status: http.StatusCreated, body: wireSession{
 		"session", string(begun.Token.Reveal()), stamp(begun.ExpiresAt), v.Target.Tenant, begun.Scopes,
 	}}, nil
 }

@@ -135,7 +135,7 @@ func share(w http.ResponseWriter, r *http.Request) (done bool) {
 	if origin := r.Header.Get("Origin"); origin != "" {
 		h.Set("Access-Control-Allow-Origin", origin)
 	}
-	h.Set("Access-Control-Expose-Headers", "Retry-After, X-Request-ID")
+	h.Set("Access-Control-Expose-Headers", "Retry-After, X-Request-ID, "+warningHeader)
 	if !IsPreflight(r.Method, r.URL.Path) {
 		return false
 	}
@@ -167,7 +167,7 @@ func (h widget) put(ctx context.Context, v *vault.Visit, in *widgetKeyBody) (ans
 	if err != nil {
 		return answer{}, err
 	}
-	return ok(widgetAccountOnWire(a)), nil
+	return ok(widgetAccountOnWire(a)).warn(v.Integration, &in.upserted), nil
 }
 
 func (h widget) disconnect(ctx context.Context, v *vault.Visit, in *ownAccountPath) (answer, error) {

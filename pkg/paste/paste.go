@@ -1,7 +1,7 @@
 // Package paste knows what people and programs put by mistake where a
-// provider's key belongs. It names only what can be a key of no provider, or what a
-// key of the provider in question stands in: everything else is taken as it is, and
-// nothing is ever changed on the way.
+// provider's key belongs. It refuses only what can be a key of no provider, or what a
+// key of the provider in question stands in, and warns of what may be meant:
+// everything is taken as it is, and nothing is ever changed on the way.
 //
 // The widget warns of more while a user types, and takes off what stands round a
 // key; testdata/cases.json has both, and holds both to the same rules.
@@ -28,6 +28,36 @@ var (
 	Quotes   = Mistake{"quoted_key", "secret has quotation marks round the key. Send the key alone."}
 	Name     = Mistake{"named_key", "secret has a name before the key. Send the key alone, without the name of a variable or header."}
 )
+
+// What may be meant. OtherVendor wants the name of the vendor added.
+var (
+	OtherVendor = Mistake{"another_vendors_key", "This looks like a key of another provider"}
+	Publishable = Mistake{"publishable_key", "This looks like a public key, which cannot do what a secret one can."}
+	SpaceInside = Mistake{"space_inside", "There is a space in this key. Look whether it is the key alone."}
+	TestKey     = Mistake{"test_key", "This looks like a test key, which works with test data alone."}
+)
+
+var (
+	publishable = regexp.MustCompile(`^(?:pk_(?:live|test)_|(?:live|test)_pub_|phc_|sb_publishable_|pk\.eyJ)`)
+	testKey     = regexp.MustCompile(`^(?:[a-z]{2,10}_)?(?:test|sdbx|sandbox)_|^EZTK`)
+)
+
+// Doubt reports what is odd about a key that is taken all the same, false when
+// nothing is. known says that it looks like one of the provider's keys, vendor whose
+// it looks like else, "" being nobody's.
+func Doubt(key string, known bool, vendor string) (Mistake, bool) {
+	switch {
+	case !known && publishable.MatchString(key):
+		return Publishable, true
+	case vendor != "":
+		return Mistake{OtherVendor.Code, OtherVendor.Sentence + ": " + vendor + "."}, true
+	case strings.Contains(key, " "):
+		return SpaceInside, true
+	case testKey.MatchString(key):
+		return TestKey, true
+	}
+	return Mistake{}, false
+}
 
 // Spot reports what text is instead of a key, false when it may be one.
 func Spot(text string) (Mistake, bool) {
@@ -92,8 +122,9 @@ func notBase64URL(r rune) bool {
 // command wants an address or an option besides: the word alone proves nothing.
 func command(s string) bool {
 	s = strings.TrimPrefix(s, "$ ")
-	return (strings.HasPrefix(s, "curl ") || strings.HasPrefix(s, "wget ")) &&
-		(strings.Contains(s, "://") || strings.Contains(s, " -"))
+	name, rest, _ := strings.Cut(s, " ")
+	name = strings.TrimSuffix(name, ".exe")
+	return (name == "curl" || name == "wget") && (strings.Contains(rest, "://") || strings.HasPrefix(rest, "-") || strings.Contains(rest, " -"))
 }
 
 // bearerWord also stands behind the name of the header that it is in.
@@ -103,8 +134,8 @@ func bearer(s string) bool { return bearerWord.MatchString(s) }
 
 // Wrapped reports what a key of a provider is wrapped in, false when text is none or
 // is the key alone. known tells what looks like a key of the provider's: only what
-// is found inside proves that the rest is no part of it. Spaces prove themselves:
-// no header keeps them.
+// is found inside proves that the rest is no part of it. Some prove themselves:
+// spaces, which no header keeps, quotes round the whole, and names of variables.
 func Wrapped(text string, known func(string) bool) (Mistake, bool) {
 	bare := strings.TrimSpace(text)
 	inside := unquoted(bare)
@@ -112,13 +143,21 @@ func Wrapped(text string, known func(string) bool) (Mistake, bool) {
 	case known(text): // alone
 	case bare != text:
 		return Spaces, true
-	case inside != bare && known(inside):
+	case quoted(bare), inside != bare && known(inside):
 		return Quotes, true
-	case known(unnamed(bare)), known(unnamed(inside)):
+	case variable.MatchString(bare), known(unnamed(bare)), known(unnamed(inside)):
 		return Name, true
 	}
 	return Mistake{}, false
 }
+
+// quoted reports whether the same quote is at both ends of s.
+func quoted(s string) bool {
+	return len(s) > 2 && strings.ContainsRune("\"'`", rune(s[0])) && s[len(s)-1] == s[0]
+}
+
+// variable is what a variable for a key is called, and that it is set.
+var variable = regexp.MustCompile(`^(?:export +)?(?:[A-Z0-9]+_[A-Z0-9_]*(?:KEY|TOKEN|SECRET)[A-Z0-9_]*|[A-Z0-9]*(?:KEY|TOKEN|SECRET)[A-Z0-9]*_[A-Z0-9_]*) *= *[^ =]`)
 
 // naming is a line of a shell, of a .env file, of JSON, or a header.
 var naming = regexp.MustCompile(`^(?:\$env:)?["']?[A-Za-z][\w .-]{0,63}["']?\s*[:=]\s*(\S+)$`)

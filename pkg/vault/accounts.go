@@ -168,6 +168,13 @@ func checkKey(in *integration.Integration, key secret.Text) error {
 	return wrong
 }
 
+// Doubt reports what is odd about a key of in that is stored all the same.
+func Doubt(in *integration.Integration, key secret.Text) (paste.Mistake, bool) {
+	p, text := in.Provider(), key.Reveal()
+	vendor, _ := p.OtherVendor(text)
+	return paste.Doubt(string(text), len(p.KeyShapes) > 0 && p.LooksLike(text), vendor)
+}
+
 // nextConfig is the config that was brought, or else the one that is stored.
 func nextConfig(v *Visit, in *integration.Integration, living *account.Account, brought map[string]string) (map[string]string, error) {
 	switch {

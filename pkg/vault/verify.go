@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -106,9 +107,22 @@ func (f *Verifier) count(ctx context.Context, in *integration.Integration, user 
 
 func errVerificationLimit(wait time.Duration) error {
 	e := fault.New(fault.TooMany, "verification_limit",
-		"Too many keys were verified in a short time. Wait and send the key again; nothing was stored.")
+		"Too many keys were verified in a short time. Wait "+inWords(wait)+" and send the key again; nothing was stored.")
 	e.RetryAfter = wait
 	return e
+}
+
+// inWords says for people how long to wait, at least so long.
+func inWords(wait time.Duration) string {
+	for _, unit := range []struct {
+		name string
+		is   time.Duration
+	}{{"hours", time.Hour}, {"minutes", time.Minute}} {
+		if wait > 2*unit.is {
+			return fmt.Sprintf("%d %s", (wait+unit.is-1)/unit.is, unit.name)
+		}
+	}
+	return fmt.Sprintf("%d seconds", max(2, (wait+time.Second-1)/time.Second))
 }
 
 // refuse tells that the provider refuses the key, the caller and whoever reads

@@ -8,8 +8,9 @@ const [, , module, input] = process.argv;
 const { look, lookAsIs, mistake } = await import(pathToFileURL(module).href);
 const { cases, samples, texts, wrapped } = JSON.parse(readFileSync(input, "utf8"));
 
-for (const { name, provider, text, key = text, taken = [], doubt = "", level = "", vendor = "" } of cases) {
-  same(name, look(text, provider), { key, taken, doubt, level, vendor });
+for (const { name, provider, text, key = text, taken = [], doubt = "", level = "", vendor = "", back, api } of cases) {
+  same(name, look(text, provider), { key, taken, doubt, level, vendor, ...(back && { back }) });
+  if (back && api) console.log(`${name}: the API refuses what can be had back`);
 }
 for (const { provider, key } of samples) {
   for (const slug of [provider, "acme", "exa"]) {

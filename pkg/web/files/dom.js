@@ -99,7 +99,16 @@ export function fill(element, ...children) {
  * @returns {HTMLElement}
  */
 export function said(text) {
-  return el("bdi", {}, text);
+  return el("bdi", {}, straight(text));
+}
+
+/**
+ * straight is a text without what has it drawn in another order.
+ *
+ * @param {string} text
+ */
+export function straight(text) {
+  return text.replace(/[\u202a-\u202e\u2066-\u2069]/g, "");
 }
 
 /**

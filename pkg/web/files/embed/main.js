@@ -25,18 +25,20 @@ import "../widget/element.js";
 import { claims } from "../widget/session.js";
 
 /** How long the site has to send a token. */
-const PATIENCE = 20_000;
+const PATIENCE = 10_000;
 
 /** What a dialog leaves free round itself, its border included, in CSS pixels. */
 const AROUND = 24;
 
 /** @type {((token: string) => void) | undefined} */
 let waiting; // for a token
+let heardOf = false; // the site has sent one
 
 /** What the page says where it cannot show the widget. */
 const SAYS = {
   alone: "This page works inside the page of an app alone. Open the app that you use, and look for your connections there.",
   unnamed: "The page that frames this one has to name itself behind the # of the address: #origin=https://app.example.com",
+  silent: "The page that frames this one has sent no token. Its own origin has to be the one behind the #: #origin=https://app.example.com",
   another: "This token is another tenant's: the address of this page has to name the tenant that the token belongs to.",
 };
 
@@ -108,7 +110,10 @@ function ours(token) {
 function needed() {
   return new Promise((resolve, reject) => {
     waiting = resolve;
-    setTimeout(() => reject(new Error("keyvend: the site sent no token")), PATIENCE);
+    setTimeout(() => {
+      reject(new Error("keyvend: the site sent no token"));
+      if (!heardOf) say(SAYS.silent);
+    }, PATIENCE);
     tell({ type: "keyvend:token-needed" });
   });
 }
@@ -143,6 +148,7 @@ function heard({ origin, source, data }) {
 
 /** @param {string} token */
 function taken(token) {
+  heardOf = true;
   if (ours(token)) waiting?.(token);
   else say(SAYS.another);
 }

@@ -359,7 +359,9 @@ export class KeyvendPipes extends HTMLElement {
   #notSaved(failure, { name }, dialog) {
     // What is no Failure is the page's function for tokens: nothing was sent.
     const certain = !(failure instanceof Failure) || failure.refused;
-    const why = `${this.#why(failure)} ${this.#words.say(certain ? "again" : "unsure")}`;
+    const reason = this.#why(failure);
+    const told = certain && /nothing was stored/i.test(reason);
+    const why = told ? reason : `${reason} ${this.#words.say(certain ? "again" : "unsure")}`;
     if (!dialog.open) this.#news.textContent = this.#words.say("notSaved", { name, why });
     if (outdated(failure)) this.#load();
     return why;

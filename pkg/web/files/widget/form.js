@@ -117,19 +117,19 @@ export class KeyForm {
     const lines = seen.doubt === "lines";
     this.input.value = lines ? "" : seen.key;
     this.#asIs = "";
-    this.#tell(seen, lines ? "" : text);
+    this.#tell(lines ? { ...seen, taken: [] } : seen, text);
   }
 
   /**
    * @param {import("./paste.js").Look} seen
    * @param {string} pasted what it was before something was taken off
    */
-  #tell({ taken, doubt, level, vendor }, pasted) {
+  #tell({ taken, doubt, level, vendor, back }, pasted) {
     const { words, offer, input } = this;
     const lines = [...taken.map((what) => words.say(`taken.${what}`)), ...(doubt ? [words.say(`doubt.${doubt}`, { name: offer.name, vendor })] : [])];
-    const undo = taken.length > 0 && !/[\r\n]/.test(pasted) && this.#undo(pasted);
+    const undo = back && this.#undo(pasted);
     const color = { refuse: "bad", warn: "warning", note: "hint", "": "hint" }[level];
-    const message = lines.length > 0 && el("div", { class: `notice ${color}` }, el("span", {}, lines.join(" ")), undo);
+    const message = lines.length > 0 && el("div", { class: `notice ${color}` }, said(lines.join(" ")), undo);
     if (message ? message.textContent !== this.notice.textContent : this.notice.firstChild) this.notice.replaceChildren(...(message ? [message] : []));
     if (level === "refuse") input.setAttribute("aria-invalid", "true");
     else input.removeAttribute("aria-invalid");
@@ -206,8 +206,8 @@ export class KeyForm {
 }
 
 /**
- * control is what a setting is entered with. It holds what the user has chosen, never
- * what is assumed: a refusal at an address that nobody chose proves nothing.
+ * control is what a setting is entered with. It holds what was chosen, and
+ * nothing that is only assumed.
  *
  * @param {Field} field
  * @param {string | undefined} stored

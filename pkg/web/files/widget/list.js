@@ -96,7 +96,7 @@ function button(offer, action, words, click, kind) {
   }, text);
 }
 
-/** Refusals that do not count, or not yet: who has just entered the key is told. */
+/** Refusals that do not count, or not yet. */
 const WARNINGS = ["refused_once", "refused_there"];
 
 /**

@@ -7,7 +7,7 @@
 import { SHAPES } from "./shapes.js";
 
 /**
- * @typedef {Mistake | "lines" | "shortened" | "characters" | "too_long" | "publishable" | "other_vendor" | "space_inside" | "unlike" | "test_key"} Doubt
+ * @typedef {string} Doubt as words.js has its text
  * @typedef {"keyvend_api_key" | "keyvend_token" | "whole_command" | "bearer_prefix"} Mistake what package paste spots
  * @typedef {"spaces" | "invisible" | "quotes" | "bearer" | "name" | "breaks"} Wrapping
  *
@@ -16,6 +16,7 @@ import { SHAPES } from "./shapes.js";
  * @property {Wrapping[]} taken what that was
  * @property {Doubt | ""} doubt what is odd about the key
  * @property {"" | "refuse" | "warn" | "note"} level whether it can be no key, may be none, or is one
+ * @property {boolean} [back] whether the text can be sent as it was pasted
  * @property {string} vendor whose key it looks like, with other_vendor
  */
 
@@ -30,7 +31,8 @@ export function look(text, slug) {
   if (text.length > HOPELESS) return TOO_LONG;
   const own = formsOf(slug);
   const { key, taken } = clean(text, own);
-  return { key, taken, ...judged(key, slug, own) };
+  const back = taken.length > 0 && lookAsIs(text, slug).level !== "refuse" && !wrapped(text, own);
+  return { key, taken, ...judged(key, slug, own), ...(back && { back }) };
 }
 
 /**
@@ -150,6 +152,23 @@ function unnamed(text, own) {
 }
 
 /**
+ * wrapped is what the API finds wrapped round a key.
+ *
+ * @param {string} text
+ * @param {Form[]} own
+ * @returns {string}
+ */
+function wrapped(text, own) {
+  if (fit(own, text) >= 0) return "";
+  const bare = text.trim();
+  if (bare !== text) return "spaces";
+  if (/^(["'`]).+\1$/.test(bare) || fit(own, unquoted(bare, own)) >= 0) return "quoted_key";
+  return VARIABLE.test(bare) || fit(own, unnamed(bare, own)) >= 0 ? "named_key" : "";
+}
+
+const VARIABLE = /^(?:export +)?(?=[A-Z\d]*_)[A-Z\d_]*(?:KEY|TOKEN|SECRET)[A-Z\d_]* *= *[^ =]/;
+
+/**
  * joined takes out line breaks where a key was wrapped: if the pieces together are
  * a key, and no piece alone, which may be all of it, is one.
  *
@@ -177,7 +196,7 @@ function judged(key, slug, own) {
 }
 
 /** What the API refuses. */
-const NEVER = ["keyvend_api_key", "keyvend_token", "whole_command", "bearer_prefix", "too_long"];
+const NEVER = ["keyvend_api_key", "keyvend_token", "whole_command", "bearer_prefix", "too_long", "quoted_key", "named_key"];
 const PRINTABLE = /^[ -~]*$/;
 
 const PUBLISHABLE = /^(?:pk_(?:live|test)_|(?:live|test)_pub_|phc_|sb_publishable_|pk\.eyJ)/;
@@ -198,6 +217,10 @@ function doubtOf(key, slug, own) {
   if (!PRINTABLE.test(key)) return ["characters"];
   if (key.length > LONGEST) return ["too_long"];
   const fits = fit(own, key);
+  const other = OTHERS.find(([, form]) => fits < 0 && form.test(key));
+  if (other) return [other[0]];
+  const round = wrapped(key, own);
+  if (round === "quoted_key" || round === "named_key") return [round];
   if (fits < 0 && PUBLISHABLE.test(key)) return ["publishable"];
   const vendor = otherVendor(key, slug, own.length > 0, fits);
   if (vendor) return ["other_vendor", vendor];
@@ -205,6 +228,15 @@ function doubtOf(key, slug, own) {
   if (own.length > 0 && fits < 0) return ["unlike"];
   return TEST_KEY.test(key) ? ["test_key"] : [""];
 }
+
+/** @type {[string, RegExp][]} */
+const OTHERS = [
+  ["variable", /^\$\{?\w+\}?$|^\{\{.*\}\}$|^(?:process|import\.meta|os)\.env/],
+  ["variable", /^[<[]?(?:YOUR|MY|INSERT|REPLACE)[-_ A-Z]*(?:KEY|TOKEN|SECRET)[-_ A-Z]*[>\]]?$|^x{4,}$/i],
+  ["json", /^[{[].*[}\]]$/s],
+  ["header", /^-H\b|^["']?(?:authorization|x-api-key)["']?\s*:/i],
+  ["address", /^https?:\/\//i],
+];
 
 /**
  * mistake is what package paste spots.
@@ -216,7 +248,7 @@ export function mistake(text) {
   const bare = text.trim().replace(/^(["'`])(.*)\1[,;]*$/s, "$2").trim();
   if (/^sk_kv_|sk_kv_[\w-]{100}/.test(bare)) return "keyvend_api_key";
   if (bare.includes("eyJhbGciOiJFZERTQSIsInR5cCI6ImtleXZlbmQt")) return "keyvend_token";
-  if (/^(?:\$ )?(?:curl|wget) (?:-|.*(?::\/\/| -))/s.test(bare)) return "whole_command";
+  if (/^(?:\$ )?(?:curl|wget)(?:\.exe)? (?:-|.*(?::\/\/| -))/s.test(bare)) return "whole_command";
   if (/^(?:authorization *: *)?bearer /i.test(bare)) return "bearer_prefix";
   return "";
 }

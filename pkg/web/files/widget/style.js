@@ -45,6 +45,7 @@ a { color: var(--accent); }
 .unseen { position: absolute; inline-size: 1px; block-size: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 .bad { color: var(--bad); }
 .warning { color: var(--warning); }
+.news, [role="alert"] { unicode-bidi: plaintext; }
 .news:empty { position: absolute; }
 [role="alert"]:empty { display: none; }
 :is(.news, [role="alert"]):not(:empty), .notice { border-inline-start: 4px solid currentColor; padding-inline-start: .75em; }
