@@ -201,6 +201,27 @@ func TestWhatAnIntegrationDoesIsSwitchedFrozenAndChanged(t *testing.T) {
 	}
 }
 
+func TestNoNameOrReasonTurnsTheDirectionOfWhatIsRead(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	const turned = "gnp\u202Egnp.exe\u2066"
+	s.send("POST", "/data-integrations", object{
+		"provider": "turned", "auth_methods": []string{"api_key"}, "enabled": true,
+		"custom_provider": object{"name": turned}, "description": "for " + turned,
+	})
+	s.send("PUT", "/keyvend/integrations/turned/freeze", object{"reason": "as " + turned})
+	p := s.signedIn()
+	p.Says(`gnp\u202egnp.exe\u2066`)
+	s.at(p, "integrations/turned")
+	p.Says(`as gnp\u202egnp.exe\u2066`)
+	p.Click("switch", `Vend keys of gnp\u202egnp.exe\u2066`)
+	p.Says(`gnp\u202egnp.exe\u2066 is off`)
+	const shown = `document.title + document.body.innerText + [...document.querySelectorAll("[aria-label]")].map((e) => e.ariaLabel).join("")`
+	if text := browsertest.Eval[string](p, shown); strings.ContainsAny(text, "\u202E\u2066") {
+		t.Errorf("what turns the direction is on the page: %q", text)
+	}
+}
+
 func TestRemovingAProviderTellsWhatGoesAndWantsItsSlug(t *testing.T) {
 	t.Parallel()
 	s := open(t)

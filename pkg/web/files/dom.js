@@ -99,7 +99,18 @@ export function fill(element, ...children) {
  * @returns {HTMLElement}
  */
 export function said(text) {
-  return el("bdi", {}, text);
+  return el("bdi", {}, plain(text));
+}
+
+/**
+ * plain shows the invisible characters that turn the direction of what follows as
+ * what they are, so that nothing reads otherwise than it is written.
+ *
+ * @param {string} text
+ * @returns {string}
+ */
+export function plain(text) {
+  return text.replace(/[\u202a-\u202e\u2066-\u2069]/g, (c) => `\\u${c.charCodeAt(0).toString(16)}`);
 }
 
 /**
