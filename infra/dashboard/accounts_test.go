@@ -112,7 +112,7 @@ func TestAnAccountTellsWhetherItsKeyWorksAndWhatToDoWhenNot(t *testing.T) {
 	p.Click("button", "Disconnect")
 	p.Click("button", "Disconnect")
 	p.Says("user_1 is disconnected from fake-bearer.")
-	p.Says("No account is like that.")
+	p.Says("No account of fake-bearer is connected.")
 	if strings.Contains(p.Text(), key) {
 		t.Error("the key is shown")
 	}

@@ -1,6 +1,7 @@
 package dashboard_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -198,6 +199,50 @@ func TestWhatAnIntegrationDoesIsSwitchedFrozenAndChanged(t *testing.T) {
 	got := s.send("GET", "/keyvend/integrations/openai", nil)
 	if fmt.Sprintf("%v %v %v", got["verify_on_save"], got["on_invalid"], got["check_interval"]) != "warn advise 90m" {
 		t.Errorf("defined as %v", got)
+	}
+}
+
+func TestNoNameOrReasonTurnsTheDirectionOfWhatIsRead(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	const turned = "gnp\u202Egnp.exe\u2066"
+	s.send("POST", "/data-integrations", object{
+		"provider": "turned", "auth_methods": []string{"api_key"}, "enabled": true,
+		"custom_provider": object{"name": turned}, "description": "for " + turned,
+	})
+	s.send("PUT", "/keyvend/integrations/turned/freeze", object{"reason": "as " + turned})
+	p := s.signedIn()
+	p.Says(`gnp\u202egnp.exe\u2066`)
+	s.at(p, "integrations/turned")
+	p.Says(`as gnp\u202egnp.exe\u2066`)
+	p.Click("switch", `Vend keys of gnp\u202egnp.exe\u2066`)
+	p.Says(`gnp\u202egnp.exe\u2066 is off`)
+	const shown = `document.title + document.body.innerText + [...document.querySelectorAll("[aria-label]")].map((e) => e.ariaLabel).join("")`
+	if text := browsertest.Eval[string](p, shown); strings.ContainsAny(text, "\u202E\u2066") {
+		t.Errorf("what turns the direction is on the page: %q", text)
+	}
+}
+
+func TestTwoKeysWorkAndOneWorks(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	s.fake()
+	p := s.signedIn()
+	for i, words := range []string{"1 works", "2 work"} {
+		id := s.store("fake-bearer", fmt.Sprint("user_", i), fmt.Sprint("sk-canary-fake-valid-000", i))
+		s.send("POST", "/keyvend/accounts/"+id+"/check", nil)
+		p.Wait(words, func() bool {
+			all, _ := json.Marshal(s.send("GET", "/keyvend/accounts", nil))
+			return strings.Count(string(all), `"verdict":"valid"`) == i+1
+		})
+		s.at(p, "accounts")
+		p.Find("heading", "Accounts")
+		s.at(p, "integrations")
+		p.Find("heading", "Integrations")
+		p.Says(words)
+	}
+	if strings.Contains(p.Text(), "2 works") {
+		t.Error("2 works")
 	}
 }
 

@@ -187,7 +187,7 @@ func TestWhereThereIsNothingThePageSaysWhatToDoNext(t *testing.T) {
 	s.connect("openai")
 	says("integrations/openai", "No account is connected yet.", "PUT /data-integrations/ openai /api-key")
 	p.Says("No key was asked for in this time.")
-	says("accounts?integration=openai", "No account of openai is connected yet.", "See the integration")
+	says("accounts?integration=openai", "No account of openai is connected.", "See the integration")
 	says("accounts?integration=openai&user_id=nobody", "No account is like that.", "show all accounts")
 	s.at(p, "integrations/openai")
 	p.Says("No key stopped working in this time")

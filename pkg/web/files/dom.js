@@ -99,16 +99,21 @@ export function fill(element, ...children) {
  * @returns {HTMLElement}
  */
 export function said(text) {
-  return el("bdi", {}, straight(text));
+  return el("bdi", {}, plain(text));
 }
 
+/** Invisible characters that turn the direction of what follows. */
+export const turns = /[\u202a-\u202e\u2066-\u2069]/g;
+
 /**
- * straight is a text without what has it drawn in another order.
+ * plain shows the invisible characters that turn the direction of what follows as
+ * what they are, so that nothing reads otherwise than it is written.
  *
  * @param {string} text
+ * @returns {string}
  */
-export function straight(text) {
-  return text.replace(/[\u202a-\u202e\u2066-\u2069]/g, "");
+export function plain(text) {
+  return text.replace(turns, (c) => `\\u${c.charCodeAt(0).toString(16)}`);
 }
 
 /**

@@ -1,6 +1,6 @@
 // Buttons that do something at once.
 
-import { el, fill, said } from "../dom.js";
+import { el, fill, plain, said } from "../dom.js";
 
 /** @typedef {import("./frame.js").Context} Context */
 
@@ -25,7 +25,7 @@ export function toggle(context, of) {
     role: "switch",
     "data-keep": of.label,
     class: "switch",
-    "aria-label": of.label,
+    "aria-label": plain(of.label),
     click: async () => {
       if (busy) return;
       busy = true;
@@ -74,7 +74,7 @@ export function deed(context, of) {
         }
       },
     },
-    of.label,
+    plain(of.label),
   );
 }
 

@@ -1,7 +1,7 @@
 // Dialogs, in the browser's own element: it keeps the keyboard inside, closes on
 // Escape and gives the focus back.
 
-import { el, fresh } from "../dom.js";
+import { el, fresh, plain } from "../dom.js";
 import { refocus } from "./drafts.js";
 import { form } from "./forms.js";
 
@@ -49,7 +49,7 @@ export function ask(context, of) {
       done: close,
     });
     /** @type {HTMLDialogElement} */
-    const dialog = el("dialog", { "aria-labelledby": id, closedby: of.cancel === null ? "none" : null }, el("h2", { id }, of.title), inside);
+    const dialog = el("dialog", { "aria-labelledby": id, closedby: of.cancel === null ? "none" : null }, el("h2", { id }, plain(of.title)), inside);
     if (of.cancel === null) dialog.addEventListener("cancel", (event) => event.preventDefault());
     context?.signal.addEventListener("abort", close);
     dialog.addEventListener("close", () => {

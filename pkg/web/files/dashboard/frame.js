@@ -11,7 +11,7 @@ import { integration } from "./pages/integration.js";
 import { integrations } from "./pages/integrations.js";
 import { organization, organizations } from "./pages/organizations.js";
 import { settings } from "./pages/settings.js";
-import { el, fill, said } from "../dom.js";
+import { el, fill, plain, said } from "../dom.js";
 import { drawAnew } from "./drafts.js";
 import { asRefusal, failureNodes } from "./forms.js";
 import { here, to } from "./router.js";
@@ -181,7 +181,7 @@ class Frame {
   #draw(made, path, moved) {
     const main = this.#main;
     main.removeAttribute("aria-busy");
-    document.title = `${made.title} · keyvend`;
+    document.title = `${plain(made.title)} · keyvend`;
     const heading = el("h1", { tabindex: "-1" }, said(made.title));
     if (path === this.#drawn) {
       drawAnew(main, heading, made.content);
@@ -191,7 +191,7 @@ class Frame {
     }
     this.#drawn = path;
     if (moved && !main.contains(document.activeElement)) heading.focus();
-    if (this.#words !== "") fill(this.#told, this.#words);
+    if (this.#words !== "") fill(this.#told, plain(this.#words));
     this.#words = "";
   }
 
@@ -202,7 +202,7 @@ class Frame {
    */
   #contextOf(place, signal) {
     const { client, session, signOut } = this.of;
-    const tell = (/** @type {string} */ said) => fill(this.#told, said);
+    const tell = (/** @type {string} */ said) => fill(this.#told, plain(said));
     return {
       client,
       session,

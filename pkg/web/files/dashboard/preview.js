@@ -1,6 +1,6 @@
 // How the widget shows a provider to users, for whoever writes its description.
 
-import { el, fill, said } from "../dom.js";
+import { el, fill, plain, said } from "../dom.js";
 
 /**
  * preview draws a provider as users see it before they bring a key.
@@ -24,7 +24,7 @@ export function preview(of) {
       ),
       description === ""
         ? el("p", { class: "fine" }, "Without a description users see the name alone.")
-        : el("p", { class: "described", dir: "auto" }, description),
+        : el("p", { class: "described", dir: "auto" }, plain(description)),
       hint === "" ? null : el("p", { class: "fine" }, said(hint)),
     );
   };

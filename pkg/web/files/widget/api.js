@@ -1,6 +1,6 @@
 // Every request that the widget makes. The user is who the token says.
 
-import { straight } from "../dom.js";
+import { turns } from "../dom.js";
 
 /**
  * @typedef {object} Offer a service that the user may connect
@@ -175,7 +175,7 @@ export class Server {
     } catch {
       throw new Failure(0);
     }
-    const said = await answer.text().then((text) => JSON.parse(straight(text))).catch(() => null); // cut short, or none of ours
+    const said = await answer.text().then((text) => JSON.parse(text.replace(turns, ""))).catch(() => null); // cut short, or none of ours
     if (!answer.ok || said === null) throw new Failure(answer.status, said);
     return said;
   }

@@ -92,7 +92,7 @@ function none(slug) {
     { class: "empty" },
     "No account of ",
     said(slug),
-    " is connected yet. Users bring their keys in the widget, or your backend stores them with PUT /data-integrations/",
+    " is connected. Users bring their keys in the widget, or your backend stores them with PUT /data-integrations/",
     said(slug),
     "/api-key. ",
     el("a", { href: to(["integrations", slug]) }, "See the integration"),

@@ -59,7 +59,12 @@ function origins(context, now) {
     fields: () => [field],
     content: [
       now.allowed_origins.length === 0
-        ? el("p", { class: "empty" }, "No origin is listed yet: the widget works on no page but, where keyvend runs on a laptop, on those of this laptop. Write down where your product runs.")
+        ? el(
+          "p",
+          { class: "empty" },
+          "No origin is listed yet: the widget works on no page but, where keyvend runs on a laptop, on those of this laptop. ",
+          "Write down where your product runs.",
+        )
         : null,
       field.node,
     ],
