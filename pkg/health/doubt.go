@@ -13,8 +13,8 @@ import (
 type Doubt struct {
 	Refused []string  `json:"refused,omitempty"` // accounts, since a key was taken last
 	At      time.Time `json:"at,omitzero"`       // when the last of them was refused
-	// Until is until when refusals say nothing. Once it has passed they count for a
-	// day, so that nobody keeps a provider doubted.
+	// Until is until when refusals say nothing. Once it has passed, without a key
+	// that was taken, they count for a day.
 	Until time.Time `json:"until,omitzero"`
 }
 
@@ -22,7 +22,7 @@ const (
 	suspect    = 5                // keys that worked are refused, and then it is the provider
 	together   = 15 * time.Minute // from one of them to the next
 	longDoubt  = time.Hour        // then they are bad after all
-	doubtAgain = 24 * time.Hour   // after a doubt
+	doubtAgain = 24 * time.Hour   // after a doubt that ran its time
 )
 
 // Record takes a finding about the key of an account into account, and reports
@@ -30,10 +30,11 @@ const (
 func (d *Doubt) Record(f Finding, account string, worked bool) (changed bool) {
 	switch {
 	case f.Verdict == catalog.Valid, f.Verdict == catalog.Limited:
-		changed = len(d.Refused) > 0
+		ends := f.At.Before(d.Until)
+		changed = len(d.Refused) > 0 || ends
 		d.Refused = nil
-		if d.Holds(f.At) {
-			d.Until = f.At
+		if ends { // and may come again
+			*d = Doubt{}
 		}
 		return changed
 	case !worked || f.Reason != Refused && f.Reason != RefusedThere:
