@@ -19,9 +19,9 @@ type Doubt struct {
 }
 
 const (
-	suspect    = 5                // keys that worked are refused, and then it is the provider
-	together   = 15 * time.Minute // from one of them to the next
-	longDoubt  = time.Hour        // then they are bad after all
+	doubtAfter = 5                // keys that worked and are refused
+	together   = 15 * time.Minute // at most, from one refusal of those to the next
+	doubtLasts = time.Hour        // at most: then the keys are bad after all
 	doubtAgain = 24 * time.Hour   // after a doubt that ran its time
 )
 
@@ -51,8 +51,8 @@ func (d *Doubt) Record(f Finding, account string, worked bool) (changed bool) {
 		return false
 	}
 	d.Refused, d.At = append(d.Refused, account), f.At
-	if len(d.Refused) == suspect {
-		d.Until = f.At.Add(longDoubt)
+	if len(d.Refused) == doubtAfter {
+		d.Until = f.At.Add(doubtLasts)
 	}
 	return true
 }
@@ -60,5 +60,5 @@ func (d *Doubt) Record(f Finding, account string, worked bool) (changed bool) {
 // Holds reports whether refusals say nothing at that time.
 func (d *Doubt) Holds(at time.Time) bool {
 	left := d.Until.Sub(at)
-	return 0 < left && left <= longDoubt // one that ends later is of a clock that was ahead
+	return 0 < left && left <= doubtLasts // one that ends later is of a clock that was ahead
 }

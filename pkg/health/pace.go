@@ -154,7 +154,7 @@ func ProviderKey(in *integration.Integration) string {
 }
 
 // Breaker keeps keyvend from asking a provider that has trouble, and from believing
-// one that has lost its mind. Its JSON form is the stored one.
+// one that refuses every key. Its JSON form is the stored one.
 type Breaker struct {
 	Failures  int       `json:"failures"` // in a row
 	OpenUntil time.Time `json:"open_until,omitzero"`
