@@ -79,6 +79,7 @@ const (
 	reportHeld = time.Hour       // how long a report waits for the look that confirms it
 	remarkHeld = time.Hour       // how long further reports are part of one that was told of
 	recheck    = 5 * time.Minute // until the first look after one that found nothing
+	appeal     = time.Hour       // until the look after the one that found a key to be bad
 	jitter     = 0.25            // of an interval, to either side
 	// LookAgain is how long no check is left alone, so that a shorter interval is
 	// noticed.
@@ -225,10 +226,19 @@ func (c *Check) until(f Finding, every time.Duration) time.Duration {
 	if every == 0 {
 		wait = LookAgain
 	}
+	if c.fresh() {
+		wait = min(wait, appeal)
+	}
 	if f.Strained() {
 		wait = min(wait, recheck<<min(max(c.Unknowns-1, 0), 10))
 	}
 	return min(max(spread(wait), f.RetryAfter), LookAgain+LookAgain/4)
+}
+
+// fresh reports whether the last look found the key to be bad, as nobody had known
+// or reported: then its provider may have had a bad day.
+func (c *Check) fresh() bool {
+	return c.Verdict == catalog.Invalid && c.FirstBadAt.Equal(c.CheckedAt) && c.History[0].Cause != Report
 }
 
 func spread(d time.Duration) time.Duration {
@@ -253,7 +263,7 @@ func (c *Check) NextLook(every time.Duration) time.Time {
 // resting is until when a key that was looked at is left alone, where checks are
 // further apart than looks at their rows.
 func (c *Check) resting(every time.Duration) time.Time {
-	if every <= LookAgain || c.CheckedAt.IsZero() || c.Verdict == Unknown {
+	if every <= LookAgain || c.CheckedAt.IsZero() || c.Verdict == Unknown || c.fresh() {
 		return time.Time{}
 	}
 	return c.CheckedAt.Add(every - every/4)

@@ -254,6 +254,42 @@ func TestOneRefusalAloneIsNoVerdictAndTheNextLookIsNotTooEarly(t *testing.T) {
 	}
 }
 
+// Who found a key to be bad by itself looks again in an hour; from then on, and
+// where somebody reported it, it is as bad as it seems.
+func TestF32_AKeyThatNobodyReportedIsLookedAtAgainAnHourAfterItWasFoundToBeBad(t *testing.T) {
+	for _, every := range []time.Duration{15 * time.Minute, 24 * time.Hour, 30 * 24 * time.Hour} {
+		for _, reported := range []bool{false, true} {
+			c, now := health.Of(keyed("a", 1, 1), start), start
+			refused := func(cause health.Cause) (wait time.Duration) {
+				c.Record(health.Finding{Verdict: catalog.Invalid, Reason: health.Refused, At: now}, cause, every)
+				if next := c.NextLook(every); !next.Equal(c.DueAt) && !c.Resting(c.DueAt, every) {
+					t.Errorf("the row is due at %v, and the next look is said to be at %v", c.DueAt, next)
+				}
+				wait, now = c.NextLook(every).Sub(now), c.NextLook(every)
+				return wait
+			}
+			var wait time.Duration
+			if reported {
+				c.ReportedAt = now
+				wait = refused(health.Report)
+			} else {
+				refused(health.Scheduled)
+				wait = refused(health.Confirm)
+			}
+			if c.Standing != catalog.Invalid {
+				t.Fatalf("it is %s", c.Standing)
+			}
+			usual := every - every/4
+			if soon := min(every, time.Hour); !reported && (wait < soon*3/4 || wait > soon*5/4) || reported && wait < usual {
+				t.Errorf("every %v, reported %v: the next look comes %v after it was found to be bad", every, reported, wait)
+			}
+			if wait := refused(health.Scheduled); wait < usual {
+				t.Errorf("every %v, reported %v: the look after that comes after %v", every, reported, wait)
+			}
+		}
+	}
+}
+
 // A refusal whose clock was far ahead does not keep later ones from counting.
 func TestF21_ARefusalByAClockThatWasAheadCountsForOneMore(t *testing.T) {
 	c := health.Of(keyed("a", 1, 1), start)

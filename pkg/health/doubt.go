@@ -13,16 +13,16 @@ import (
 type Doubt struct {
 	Refused []string  `json:"refused,omitempty"` // accounts, since a key was taken last
 	At      time.Time `json:"at,omitzero"`       // when the last of them was refused
-	// Until is until when refusals say nothing. Once it has passed they count for a
-	// day, so that nobody keeps a provider doubted.
+	// Until is until when refusals say nothing. Once it has passed, without a key
+	// that was taken, they count for a day.
 	Until time.Time `json:"until,omitzero"`
 }
 
 const (
-	suspect    = 5                // keys that worked are refused, and then it is the provider
-	together   = 15 * time.Minute // from one of them to the next
-	longDoubt  = time.Hour        // then they are bad after all
-	doubtAgain = 24 * time.Hour   // after a doubt
+	doubtAfter = 5                // keys that worked and are refused
+	together   = 15 * time.Minute // at most, from one refusal of those to the next
+	doubtLasts = time.Hour        // at most: then the keys are bad after all
+	doubtAgain = 24 * time.Hour   // after a doubt that ran its time
 )
 
 // Record takes a finding about the key of an account into account, and reports
@@ -30,10 +30,11 @@ const (
 func (d *Doubt) Record(f Finding, account string, worked bool) (changed bool) {
 	switch {
 	case f.Verdict == catalog.Valid, f.Verdict == catalog.Limited:
-		changed = len(d.Refused) > 0
+		ends := f.At.Before(d.Until)
+		changed = len(d.Refused) > 0 || ends
 		d.Refused = nil
-		if d.Holds(f.At) {
-			d.Until = f.At
+		if ends { // and may come again
+			*d = Doubt{}
 		}
 		return changed
 	case !worked || f.Reason != Refused && f.Reason != RefusedThere:
@@ -50,8 +51,8 @@ func (d *Doubt) Record(f Finding, account string, worked bool) (changed bool) {
 		return false
 	}
 	d.Refused, d.At = append(d.Refused, account), f.At
-	if len(d.Refused) == suspect {
-		d.Until = f.At.Add(longDoubt)
+	if len(d.Refused) == doubtAfter {
+		d.Until = f.At.Add(doubtLasts)
 	}
 	return true
 }
@@ -59,5 +60,5 @@ func (d *Doubt) Record(f Finding, account string, worked bool) (changed bool) {
 // Holds reports whether refusals say nothing at that time.
 func (d *Doubt) Holds(at time.Time) bool {
 	left := d.Until.Sub(at)
-	return 0 < left && left <= longDoubt // one that ends later is of a clock that was ahead
+	return 0 < left && left <= doubtLasts // one that ends later is of a clock that was ahead
 }

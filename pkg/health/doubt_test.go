@@ -29,22 +29,42 @@ func TestF32_FiveKeysThatWorkedAndAreRefusedAtOnceMakeAProviderDoubtedForAnHour(
 	}
 }
 
-// One good key and some that can be revoked at will keep nobody's revoked key from
-// being found out.
-func TestAProviderIsDoubtedOnceADayAtMost(t *testing.T) {
-	d := health.Doubt{}
-	at := refuseMany(&d, 5, start)
+func take(d *health.Doubt, at time.Time) {
 	d.Record(health.Finding{Verdict: catalog.Valid, Reason: health.Works, At: at}, "good", true)
-	if d.Holds(at.Add(time.Second)) {
-		t.Error("it is doubted though it took a key")
-	}
-	for at = at.Add(time.Minute); at.Before(start.Add(24 * time.Hour)); at = at.Add(20 * time.Minute) {
+}
+
+// Who took no key for an hour meant it: for a day refusals count at once.
+func TestAProviderIsNotDoubtedForADayAfterADoubtThatRanItsHour(t *testing.T) {
+	d := health.Doubt{}
+	ended := refuseMany(&d, 5, start).Add(time.Hour)
+	for at := ended; at.Before(ended.Add(24 * time.Hour)); at = at.Add(20 * time.Minute) {
 		if now := refuseMany(&d, 6, at); d.Holds(now) {
 			t.Fatalf("it is doubted again at %v", now)
 		}
+		take(&d, at.Add(10*time.Minute))
 	}
-	if now := refuseMany(&d, 6, start.Add(25*time.Hour)); !d.Holds(now) {
+	if now := refuseMany(&d, 6, ended.Add(24*time.Hour)); !d.Holds(now) {
 		t.Error("it is not doubted the day after")
+	}
+}
+
+// A provider that flaps, or a few keys of one tenant, must not use up what keeps
+// all others from an outage later that day.
+func TestF32_ADoubtThatATakenKeyEndedMayComeAgain(t *testing.T) {
+	d, at := health.Doubt{}, start
+	for range 5 {
+		at = refuseMany(&d, 5, at)
+		if !d.Holds(at) {
+			t.Fatalf("it is not doubted at %v", at)
+		}
+		if take(&d, at); d.Holds(at.Add(time.Second)) {
+			t.Fatal("it is doubted though it took a key")
+		}
+		if now := refuseMany(&d, 4, at); d.Holds(now) {
+			t.Fatal("four are enough")
+		}
+		take(&d, at.Add(10*time.Second))
+		at = at.Add(time.Minute)
 	}
 }
 

@@ -103,8 +103,9 @@ func (p *Pace) forget(now time.Time) {
 // the slots ahead, so that one who asks for very much leaves others some.
 func (p *Pace) ReserveFor(tenant string, l Lane, perMinute int, from, until time.Time) time.Time {
 	p.forget(from)
+	p.prune(from)
 	shared := l == AskedLane && tenant != ""
-	if shared && p.hasShare(tenant, perMinute, from) {
+	if shared && len(p.Ahead[tenant]) >= p.share(tenant, perMinute) {
 		return time.Time{}
 	}
 	slots := p.Reserve(l, perMinute, 1, from, until)
@@ -112,31 +113,35 @@ func (p *Pace) ReserveFor(tenant string, l Lane, perMinute int, from, until time
 		return time.Time{}
 	}
 	if shared {
-		p.Ahead[tenant] = append(p.Ahead[tenant], slots[0].Unix()) // a map of hasShare's
+		p.Ahead[tenant] = append(p.Ahead[tenant], slots[0].Unix())
 	}
 	return slots[0]
+}
+
+// prune leaves the slots of Ahead that are still ahead.
+func (p *Pace) prune(now time.Time) {
+	ahead := map[string][]int64{}
+	for tenant, slots := range p.Ahead {
+		slots = slices.DeleteFunc(slices.Clone(slots), func(slot int64) bool { return slot < now.Unix() })
+		if len(slots) > 0 {
+			ahead[tenant] = slots
+		}
+	}
+	p.Ahead = ahead
 }
 
 // AskedAhead is how far ahead slots of what people ask for are taken.
 const AskedAhead = 15 * time.Minute
 
-// hasShare reports whether a tenant has as many slots ahead as it may have: as if
-// there were one tenant more than there are with slots ahead.
-func (p *Pace) hasShare(tenant string, perMinute int, now time.Time) bool {
-	ahead := map[string][]int64{}
-	others := 0
-	for id, slots := range p.Ahead {
-		slots = slices.DeleteFunc(slices.Clone(slots), func(slot int64) bool { return slot < now.Unix() })
-		if len(slots) == 0 {
-			continue
-		}
-		if ahead[id] = slots; id != tenant {
-			others++
-		}
+// share is how many slots ahead a tenant may have: as if there were one tenant more
+// than there are with slots ahead.
+func (p *Pace) share(tenant string, perMinute int) int {
+	others := len(p.Ahead)
+	if len(p.Ahead[tenant]) > 0 {
+		others--
 	}
-	p.Ahead = ahead
 	all := int(AskedAhead / (shares * gap(perMinute)))
-	return len(ahead[tenant]) >= max(1, all/(others+2))
+	return max(1, all/(others+2))
 }
 
 // ProviderKey names whose pace and breaker an integration has: the provider's,
@@ -149,7 +154,7 @@ func ProviderKey(in *integration.Integration) string {
 }
 
 // Breaker keeps keyvend from asking a provider that has trouble, and from believing
-// one that has lost its mind. Its JSON form is the stored one.
+// one that refuses every key. Its JSON form is the stored one.
 type Breaker struct {
 	Failures  int       `json:"failures"` // in a row
 	OpenUntil time.Time `json:"open_until,omitzero"`

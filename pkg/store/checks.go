@@ -159,6 +159,10 @@ func (s *Store) IntegrationsOf(ctx context.Context, checks []*health.Check) (map
 	return found, nil
 }
 
+// providerLasts is how long what is known of a provider is kept after it was asked
+// last. None of it means anything after two days.
+const providerLasts = 7 * 24 * time.Hour
+
 // Pace implements vault.PaceStore.
 func (s *Store) Pace(ctx context.Context, provider string, lane health.Lane) (health.Pace, error) {
 	row, err := one(ctx, s, paceKey(provider, lane), func(p *health.Pace, item table.Item) { p.Revision = item.Revision })
@@ -170,7 +174,7 @@ func (s *Store) Pace(ctx context.Context, provider string, lane health.Lane) (he
 
 // SavePace implements vault.PaceStore.
 func (s *Store) SavePace(ctx context.Context, provider string, lane health.Lane, p *health.Pace) error {
-	return s.save(ctx, paceKey(provider, lane), p, &p.Revision, nil)
+	return s.saveUntil(ctx, paceKey(provider, lane), p, &p.Revision, s.Clock.Now().Add(providerLasts))
 }
 
 func paceKey(provider string, lane health.Lane) table.Key {
@@ -190,7 +194,7 @@ func (s *Store) Breaker(ctx context.Context, provider string) (health.Breaker, e
 
 // SaveBreaker implements vault.CheckStore.
 func (s *Store) SaveBreaker(ctx context.Context, provider string, b *health.Breaker) error {
-	return s.save(ctx, breakerKey(provider), b, &b.Revision, nil)
+	return s.saveUntil(ctx, breakerKey(provider), b, &b.Revision, s.Clock.Now().Add(providerLasts))
 }
 
 // Tallies implements vault.VerifyStore.

@@ -71,8 +71,7 @@ func (c *Checker) Check(ctx context.Context, r CheckRequest) error {
 		c.Log.ErrorContext(ctx, "a check could not be made", "alarm", "integrity", "tenant", r.Tenant, "account_id", a.ID, "error", err)
 		return err
 	}
-	c.strain(ctx, v, a, &finding)
-	return c.record(ctx, v, a, finding, r)
+	return c.record(ctx, v, a, c.consult(ctx, v, a, finding), r)
 }
 
 // visit reads what the request is about.
@@ -239,21 +238,23 @@ func (c *Checker) look(ctx context.Context, v *Visit, a *account.Account) (healt
 	return c.Examiner.Examine(ctx, p, a.Config, found.text), nil
 }
 
-// strain tells the provider's breaker of a finding, and the finding whether the
-// provider's refusals count. Where each account may have a host of its own it does
-// neither: one of those must not keep the others' keys from being looked at. It is
-// advice: when it cannot be stored, the next finding tells it again.
-func (c *Checker) strain(ctx context.Context, v *Visit, a *account.Account, f *health.Finding) {
+// consult tells the provider's breaker of a finding, and returns the finding with
+// what the breaker says of it: whether the provider's refusals count. It is advice:
+// when it cannot be stored, the next finding tells it again.
+func (c *Checker) consult(ctx context.Context, v *Visit, a *account.Account, f health.Finding) health.Finding {
 	p := v.Integration.Provider()
-	if !f.Definite() && !f.Strained() && f.Reason != health.RefusedThere || p.Check != nil && p.Check.AnyHost(p.ConfigFields) {
-		return
+	tellsNothing := !f.Definite() && !f.Strained() && f.Reason != health.RefusedThere
+	// one of the hosts must not keep keys of the others from being looked at
+	hostsOfTheirOwn := p.Check != nil && p.Check.AnyHost(p.ConfigFields)
+	if tellsNothing || hostsOfTheirOwn {
+		return f
 	}
 	check := v.View.Check
 	worked := check != nil && check.SecretID == a.Secrets[account.Current].ID && check.Worked()
 	key := health.ProviderKey(v.Integration)
 	err := insist(ctx, func() error {
 		b, err := c.Store.Breaker(ctx, key)
-		if err == nil && b.Learn(*f, a.ID, worked) {
+		if err == nil && b.Learn(f, a.ID, worked) {
 			err = c.Store.SaveBreaker(ctx, key, &b)
 		}
 		f.Doubted = b.Doubt.Holds(f.At)
@@ -265,6 +266,7 @@ func (c *Checker) strain(ctx context.Context, v *Visit, a *account.Account, f *h
 	if f.Doubted && f.Verdict == catalog.Invalid {
 		c.Log.WarnContext(ctx, "a refusal is not believed, since the provider refuses many keys that worked", "provider", key, "tenant", a.Tenant, "account_id", a.ID)
 	}
+	return f
 }
 
 // record writes what a finding changes, unless it is about a secret that was

@@ -87,6 +87,28 @@ func TestKeysThatAreRefusedForMoreThanAnHourAreBad(t *testing.T) {
 	}
 }
 
+// Its bad day was longer than a doubt; who brought no new key meanwhile vends the
+// old one again soon, whatever is between checks.
+func TestF32_WhatABadDayTurnedRecoversWithinHoursOfIt(t *testing.T) {
+	for _, every := range []string{"24h", "720h"} {
+		c, ids := crowded(t, 10)
+		c.Clock.Pass(31 * 24 * time.Hour)
+		c.define(`{"check_interval":"` + every + `"}`)
+		c.Providers.Say(http.StatusUnauthorized, `{}`)
+		for minutes := 0; c.refused(ids) < len(ids) && minutes < 600; minutes++ {
+			c.rounds(1)
+		}
+		if n := c.refused(ids); n != len(ids) {
+			t.Fatalf("%d of %d keys were turned", n, len(ids))
+		}
+		c.Providers.Say(http.StatusOK, `{}`)
+		c.rounds(90)
+		if n := c.refused(ids); n != 0 {
+			t.Errorf("every %s: %d of %d keys that work again are not vended", every, n, len(ids))
+		}
+	}
+}
+
 // As long as the provider takes some keys, its refusals count at once.
 func TestRevokedKeysAmongOthersThatWorkAreFoundOutAtOnce(t *testing.T) {
 	c, ids := crowded(t, 30)

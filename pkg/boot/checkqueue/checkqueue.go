@@ -29,15 +29,21 @@ type queue struct{ sqs *sqs.Queue }
 
 // Send implements vault.CheckQueue.
 func (q queue) Send(ctx context.Context, requests []vault.CheckRequest) []error {
-	messages := make([]sqs.Message, len(requests))
+	errs := make([]error, len(requests))
+	var messages []sqs.Message
+	var places []int // of the messages' requests
 	for i, r := range requests {
 		body, err := json.Marshal(r)
-		if err != nil {
-			return []error{err} // texts and times always encode
+		if err != nil { // a time after the year 9999
+			errs[i] = err
+			continue
 		}
-		messages[i] = sqs.Message{Body: body, Delay: delay(r)}
+		messages, places = append(messages, sqs.Message{Body: body, Delay: delay(r)}), append(places, i)
 	}
-	return q.sqs.SendBatch(ctx, messages)
+	for n, err := range q.sqs.SendBatch(ctx, messages) {
+		errs[places[n]] = err
+	}
+	return errs
 }
 
 // delay is how long it is until the request's slot.
