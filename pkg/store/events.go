@@ -96,9 +96,9 @@ func storedEventKey(e vault.StoredEvent) (table.Key, time.Time, error) {
 // EventsOn implements vault.EventReader.
 func (s *Store) EventsOn(ctx context.Context, tenant string, r vault.EventRange) (page []event.Event, next string, err error) {
 	q := table.Query{PK: eventsPK(tenant, r.Day), After: r.After, Descending: r.Descending, Limit: r.Limit}
-	rows, err := s.Table.Query(ctx, q)
+	rows, err := s.query(ctx, q)
 	if err != nil {
-		return nil, "", readable(err)
+		return nil, "", err
 	}
 	for _, item := range rows.Items {
 		row, err := decode(map[table.Key]table.Item{item.Key: item}, item.Key, asEvent(tenant))
