@@ -34,6 +34,9 @@ func (s *Store) StoreEvent(ctx context.Context, e vault.StoredEvent) (vault.Stor
 		return e, err
 	case there == nil: // it expired between the two calls
 		return e, fault.Busy(vault.ErrChanged)
+	case !there.Readable():
+		e.Revision = there.Revision
+		return e, s.saveUntil(ctx, key, &e, &e.Revision, at.Add(event.Lasts))
 	}
 	return *there, nil
 }

@@ -158,7 +158,7 @@ func decode[T any](items map[table.Key]table.Item, key table.Key, finish func(*T
 			*row = damaged(item)
 		case *health.Check: // it can be made anew
 			*row = health.Check{Damaged: true}
-		case *health.Pace, *health.Breaker, *health.Tally: // the zero value is a good start
+		case *health.Pace, *health.Breaker, *health.Tally, *vault.StoredEvent: // the zero value is a good start
 			v = new(T)
 		default:
 			return nil, fmt.Errorf("store: the row %s does not decode: %w", key.SK, err)
