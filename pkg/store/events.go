@@ -127,18 +127,19 @@ func (e *PoisonError) Error() string {
 }
 
 // Commit is what a change means to the vault; ok is false when it means nothing
-// that events are made of. The error is a *PoisonError.
+// that events are made of. The error is a *PoisonError; a key that was stored over
+// a damaged row is told with it, as one that was not there before.
 func Commit(c table.Change) (commit vault.Commit, ok bool, err error) {
 	commit = vault.Commit{ChangeID: c.ID, Row: c.Key.PK + " " + c.Key.SK, At: c.At}
 	switch {
 	case strings.HasPrefix(c.Key.PK, userLetter) && strings.HasPrefix(c.Key.SK, accountPrefix):
-		if commit.Before, err = accountImage(c.Old); err == nil {
-			commit.After, err = accountImage(c.New)
-		}
-		if err != nil {
+		if commit.After, err = accountImage(c.New); err != nil {
 			return vault.Commit{}, false, err
 		}
-		commit.Tenant, _, _, err = parseAccountKey(c.Key)
+		if commit.Before, err = accountImage(c.Old); err != nil && commit.After == nil {
+			return vault.Commit{}, false, err
+		}
+		commit.Tenant, _, _, _ = parseAccountKey(c.Key) // an image was read under it
 		return commit, true, err
 	case strings.HasPrefix(c.Key.PK, remarkLetter) && c.Old == nil && c.New != nil:
 		commit.Tenant, commit.Remark, err = remarkImage(*c.New)

@@ -3,10 +3,13 @@ package vault_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"keyvend/pkg/boot/boottest"
+	"keyvend/pkg/event"
 	"keyvend/pkg/table"
 	"keyvend/pkg/table/tabletest"
 )
@@ -80,5 +83,20 @@ func TestF31_ARowThatTheEngineCannotReadGoesWithItsIntegration(t *testing.T) {
 		if strings.HasPrefix(i.PK, "U#") {
 			t.Errorf("%v is still there", i.Key)
 		}
+	}
+}
+
+func TestF31_AKeyStoredOverADamagedRowIsToldOfAndChecked(t *testing.T) {
+	c := newClinic(t)
+	c.connect("anna")
+	c.rounds(3)
+	c.WriteDoc(boottest.AccountRow(c.tenant, "anna", "acme", ""), []byte(`{`))
+	c.follow()
+	id := c.connect("anna")
+	c.Providers.Say(http.StatusUnauthorized, `{}`)
+	c.rounds(5)
+	c.expect(id, "needs_reauthorization", "invalid", "refused")
+	if !slices.ContainsFunc(c.told(), func(e event.Event) bool { return e.Name == event.Connected && e.Data.Account.ID == id }) {
+		t.Errorf("nothing tells of %s: %+v", id, c.told())
 	}
 }
