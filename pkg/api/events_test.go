@@ -16,6 +16,7 @@ import (
 	"keyvend/pkg/boot/boottest"
 	events "keyvend/pkg/event" // one of this package has that name
 	"keyvend/pkg/ident"
+	"keyvend/pkg/table"
 	"keyvend/pkg/vault"
 )
 
@@ -265,5 +266,35 @@ func TestEventsNeedAKeyThatReadsAndAreOfOneTenantOnly(t *testing.T) {
 	}
 	if a := h.Do("", "GET", "/events", ""); a.Status != 401 {
 		t.Errorf("without a key: %d", a.Status)
+	}
+}
+
+func TestF31_DamagedEventsAreLeftOutWithAnAlarmAndKeepNobodyFromTheOthers(t *testing.T) {
+	for name, damaged := range map[string][]int{"first": {0}, "in the middle": {3}, "last": {6}, "in a row": {2, 3, 4}} {
+		for _, order := range []string{"asc", "desc"} {
+			t.Run(name+" "+order, func(t *testing.T) {
+				h := newHistory(t)
+				var want []string
+				for i := range 7 {
+					id := h.happened(events.Connected, "", time.Duration(7-i)*time.Minute)
+					if !slices.Contains(damaged, i) {
+						want = append(want, id)
+						continue
+					}
+					at, _ := events.Time(id)
+					h.WriteDoc(table.Key{PK: "E#" + h.tenant + "#" + at.Format(time.DateOnly), SK: id}, []byte(`{"event":1}`))
+				}
+				if order == "desc" {
+					slices.Reverse(want)
+				}
+				for _, limit := range []string{"1", "2", "3", "10"} {
+					got, _ := h.all("order="+order+"&limit="+limit, "after")
+					h.same("pages of "+limit, got, want...)
+				}
+				if alarms := h.Log.Alarms(); len(alarms) == 0 || slices.Compact(alarms)[0] != "poison" {
+					t.Errorf("alarms %v", alarms)
+				}
+			})
+		}
 	}
 }

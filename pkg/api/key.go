@@ -126,7 +126,7 @@ func (in *putKey) check(r *request) (target vault.Target, err error) {
 	if in.upserted, err = in.upsert(&target, minSecret); err != nil {
 		return target, err
 	}
-	target.AccountID = in.ConnectedAccountID
+	target.AccountID, target.WithDeparture = in.ConnectedAccountID, true
 	in.upserted.Request, err = r.remember()
 	return target, err
 }

@@ -11,6 +11,7 @@ import (
 	"keyvend/pkg/catalog"
 	"keyvend/pkg/health"
 	"keyvend/pkg/operator"
+	"keyvend/pkg/table"
 	"keyvend/pkg/table/tabletest"
 )
 
@@ -329,5 +330,52 @@ func TestWhoIsRevokedMeanwhileDecidesNothingAnew(t *testing.T) {
 	a.Must(401, revoked, "PUT", "/data-integrations/openai/api-key", `{"user_id":"anna","secret":"`+boottest.Canary+`late-0123456789"}`)
 	if got := a.Vend(a.token, "openai", "anna").Text("credential.value"); got != boottest.Canary+"other-0123456789" {
 		t.Errorf("vended %q", got)
+	}
+}
+
+// An upsert that was under way lands behind the deletions; then the user comes back.
+func TestAKeyOfAUserWhoCameBackIsANewAccountAndStays(t *testing.T) {
+	w, token := offboarded(t)
+	w.Table.Before(func(c tabletest.Call) bool {
+		return c.Method == tabletest.Write && len(c.Ops) == 1 && c.Ops[0].Kind == table.KindPut && strings.HasPrefix(c.Ops[0].Item.PK, "U#")
+	}, func() {
+		w.Clock.Pass(time.Second)
+		w.Must(http.StatusAccepted, token, "DELETE", "/keyvend/users/carl", "")
+	})
+	late := w.Upsert(token, "openai", "carl", boottest.Canary+"0123456789").Text("id")
+	fresh := w.Upsert(token, "openai", "carl", boottest.Canary+"new-0123456789").Text("id") // in the same millisecond
+	if fresh == late {
+		t.Error("the old account goes on")
+	}
+	again := w.Upsert(token, "openai", "carl", boottest.Canary+"newer-0123456789").Text("id")
+	if again != fresh {
+		t.Error("the new account does not go on")
+	}
+	for range 20 {
+		if _, err := w.App.Sweep(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		w.Clock.Pass(time.Minute)
+	}
+	if !vends(w, token, "openai", `"user_id":"carl"`) {
+		t.Error("the key of the user who came back is gone")
+	}
+}
+
+// What was being stored when its user left is vended no longer than until a sweep.
+func TestALateKeyOfAUserWhoLeftGoesWithTheNextSweep(t *testing.T) {
+	w, token := offboarded(t)
+	w.Table.Before(func(c tabletest.Call) bool {
+		return c.Method == tabletest.Write && len(c.Ops) == 1 && c.Ops[0].Kind == table.KindPut && strings.HasPrefix(c.Ops[0].Item.PK, "U#")
+	}, func() {
+		w.Clock.Pass(time.Second)
+		w.Must(http.StatusAccepted, token, "DELETE", "/keyvend/users/carl", "")
+	})
+	w.Upsert(token, "openai", "carl", boottest.Canary+"0123456789")
+	if _, err := w.App.Sweep(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if vends(w, token, "openai", `"user_id":"carl"`) {
+		t.Error("the late key is still vended")
 	}
 }

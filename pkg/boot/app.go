@@ -201,7 +201,7 @@ func (a *App) providers() *api.Server {
 		&vault.Settings{Store: a.store, Clock: a.parts.Clock},
 		&vault.Freezes{Store: a.store, Clock: a.parts.Clock},
 	), api.Events(
-		&vault.Events{Store: a.store, Clock: a.parts.Clock, InOrder: a.parts.InOrder},
+		&vault.Events{Store: a.store, Clock: a.parts.Clock, InOrder: a.parts.InOrder, Log: a.parts.Log},
 	), api.Usage(
 		&vault.Usage{Store: a.store, Clock: a.parts.Clock},
 	)))

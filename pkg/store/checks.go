@@ -18,9 +18,9 @@ import (
 // CheckOf implements vault.EnrolmentStore.
 func (s *Store) CheckOf(ctx context.Context, a *account.Account) (c *health.Check, in *integration.Integration, err error) {
 	check, of := checkKey(a.Tenant, a.Slug, a.Owner), integrationKey(a.Tenant, a.Slug)
-	items, err := s.Table.Get(ctx, check, of)
+	items, err := s.get(ctx, check, of)
 	if err != nil {
-		return nil, nil, readable(err)
+		return nil, nil, err
 	}
 	if err = into(&c, items, check, asCheck); err == nil && into(&in, items, of, asIntegration(a.Tenant)) != nil {
 		in = nil // who reads it for its own sake is told
@@ -50,7 +50,7 @@ func (s *Store) SaveCheck(ctx context.Context, c *health.Check) error {
 // DeleteCheck implements vault.ScheduleStore, vault.EnrolmentStore and
 // vault.CheckStore.
 func (s *Store) DeleteCheck(ctx context.Context, c *health.Check) error {
-	return s.write(ctx, table.Delete(checkKey(c.Tenant, c.Slug, c.Owner), table.At(c.Revision)))
+	return s.write(ctx, table.Delete(checkKey(c.Tenant, c.Slug, c.Owner), standing(c.Revision)))
 }
 
 // SaveFinding implements vault.CheckStore.
@@ -101,9 +101,9 @@ func (s *Store) DueChecks(ctx context.Context, shard int, r vault.DueRange) (due
 	if q.After == "" {
 		q.After = dueSK(r.From, "")
 	}
-	page, err := s.Table.Query(ctx, q)
+	page, err := s.query(ctx, q)
 	if err != nil {
-		return nil, "", readable(err)
+		return nil, "", err
 	}
 	next = page.After
 	var keys []table.Key
@@ -144,9 +144,9 @@ func (s *Store) IntegrationsOf(ctx context.Context, checks []*health.Check) (map
 	}
 	found := map[vault.IntegrationName]*integration.Integration{}
 	for batch := range slices.Chunk(slices.Collect(maps.Keys(names)), table.MaxGet) {
-		items, err := s.Table.Get(ctx, batch...)
+		items, err := s.get(ctx, batch...)
 		if err != nil {
-			return nil, readable(err)
+			return nil, err
 		}
 		for key := range items {
 			in, err := decode(items, key, asIntegration(names[key].Tenant))
@@ -200,9 +200,9 @@ func (s *Store) SaveBreaker(ctx context.Context, provider string, b *health.Brea
 // Tallies implements vault.VerifyStore.
 func (s *Store) Tallies(ctx context.Context, in *integration.Integration, user string) (byUser, byTenant health.Tally, err error) {
 	userKey, tenantKey := tallyKeys(in, user)
-	items, err := s.Table.Get(ctx, userKey, tenantKey)
+	items, err := s.get(ctx, userKey, tenantKey)
 	if err != nil {
-		return byUser, byTenant, readable(err)
+		return byUser, byTenant, err
 	}
 	for _, row := range []struct {
 		tally *health.Tally

@@ -56,7 +56,7 @@ func (s *Store) merge(ctx context.Context, queries []table.Query) (entries []ent
 	errs := make([]error, len(queries))
 	var wait sync.WaitGroup
 	for i, q := range queries {
-		wait.Go(func() { pages[i], errs[i] = s.Table.Query(ctx, q) })
+		wait.Go(func() { pages[i], errs[i] = s.query(ctx, q) })
 	}
 	wait.Wait()
 	direction := 1
@@ -66,7 +66,7 @@ func (s *Store) merge(ctx context.Context, queries []table.Query) (entries []ent
 	order := func(a, b string) int { return direction * cmp.Compare(a, b) }
 	for i, page := range pages {
 		if errs[i] != nil {
-			return nil, "", readable(errs[i])
+			return nil, "", errs[i]
 		}
 		for _, item := range page.Items {
 			entries = append(entries, entry{item.Index[queries[i].Index].SK, item.Key})
@@ -86,10 +86,10 @@ func (s *Store) merge(ctx context.Context, queries []table.Query) (entries []ent
 func (s *Store) WhereIs(ctx context.Context, tenant, id string) (slug string, owner account.Owner, err error) {
 	q := table.Query{Index: idIndex, PK: accountIDPK(tenant, shardOf(id, accountShards)), Prefix: id, Limit: 1}
 	for {
-		page, err := s.Table.Query(ctx, q)
+		page, err := s.query(ctx, q)
 		switch {
 		case err != nil:
-			return "", owner, readable(err)
+			return "", owner, err
 		case len(page.Items) > 0:
 			_, slug, owner, err = parseAccountKey(page.Items[0].Key)
 			return slug, owner, err

@@ -34,6 +34,9 @@ func (s *Store) StoreEvent(ctx context.Context, e vault.StoredEvent) (vault.Stor
 		return e, err
 	case there == nil: // it expired between the two calls
 		return e, fault.Busy(vault.ErrChanged)
+	case !there.Readable():
+		e.Revision = there.Revision
+		return e, s.saveUntil(ctx, key, &e, &e.Revision, at.Add(event.Lasts))
 	}
 	return *there, nil
 }
@@ -96,9 +99,9 @@ func storedEventKey(e vault.StoredEvent) (table.Key, time.Time, error) {
 // EventsOn implements vault.EventReader.
 func (s *Store) EventsOn(ctx context.Context, tenant string, r vault.EventRange) (page []event.Event, next string, err error) {
 	q := table.Query{PK: eventsPK(tenant, r.Day), After: r.After, Descending: r.Descending, Limit: r.Limit}
-	rows, err := s.Table.Query(ctx, q)
+	rows, err := s.query(ctx, q)
 	if err != nil {
-		return nil, "", readable(err)
+		return nil, "", err
 	}
 	for _, item := range rows.Items {
 		row, err := decode(map[table.Key]table.Item{item.Key: item}, item.Key, asEvent(tenant))
@@ -124,18 +127,19 @@ func (e *PoisonError) Error() string {
 }
 
 // Commit is what a change means to the vault; ok is false when it means nothing
-// that events are made of. The error is a *PoisonError.
+// that events are made of. The error is a *PoisonError; a key that was stored over
+// a damaged row is told with it, as one that was not there before.
 func Commit(c table.Change) (commit vault.Commit, ok bool, err error) {
 	commit = vault.Commit{ChangeID: c.ID, Row: c.Key.PK + " " + c.Key.SK, At: c.At}
 	switch {
 	case strings.HasPrefix(c.Key.PK, userLetter) && strings.HasPrefix(c.Key.SK, accountPrefix):
-		if commit.Before, err = accountImage(c.Old); err == nil {
-			commit.After, err = accountImage(c.New)
-		}
-		if err != nil {
+		if commit.After, err = accountImage(c.New); err != nil {
 			return vault.Commit{}, false, err
 		}
-		commit.Tenant, _, _, err = parseAccountKey(c.Key)
+		if commit.Before, err = accountImage(c.Old); err != nil && commit.After == nil {
+			return vault.Commit{}, false, err
+		}
+		commit.Tenant, _, _, _ = parseAccountKey(c.Key) // an image was read under it
 		return commit, true, err
 	case strings.HasPrefix(c.Key.PK, remarkLetter) && c.Old == nil && c.New != nil:
 		commit.Tenant, commit.Remark, err = remarkImage(*c.New)

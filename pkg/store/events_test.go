@@ -188,3 +188,26 @@ func TestF31_AChangeThatIsNoAccountsNamesItsKeyAndRevisionAndQuotesNothing(t *te
 		}
 	}
 }
+
+func TestF31_AnEventIsStoredOverADamagedRow(t *testing.T) {
+	for _, doc := range []string{`{`, `{}`, `{"event":1}`, `{"event":{"id":"event_other"}}`} {
+		s := onBolt(t)
+		e := happened("u", start)
+		first, err := s.StoreEvent(t.Context(), e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at, _ := event.Time(e.Event.ID)
+		k := table.Key{PK: "E#" + tenantID + "#" + at.Format(time.DateOnly), SK: e.Event.ID}
+		if err := s.engine.Write(t.Context(), table.Put(table.Item{Key: k, Revision: first.Revision + 1, Doc: []byte(doc)}, table.At(first.Revision))); err != nil {
+			t.Fatal(err)
+		}
+		stored, err := s.StoreEvent(t.Context(), e)
+		if err != nil || stored.Event.ID != e.Event.ID || !stored.SentAt.IsZero() {
+			t.Fatalf("over %s: %+v %v", doc, stored, err)
+		}
+		if err := s.MarkSent(t.Context(), stored); err != nil {
+			t.Errorf("over %s, its mark: %v", doc, err)
+		}
+	}
+}

@@ -14,9 +14,9 @@ import (
 
 // Load implements vault.Reader: one BatchGetItem, whatever the target.
 func (s *Store) Load(ctx context.Context, t vault.Target) (vault.View, error) {
-	items, err := s.Table.Get(ctx, targetKeys(t)...)
+	items, err := s.get(ctx, targetKeys(t)...)
 	if err != nil {
-		return vault.View{}, readable(err)
+		return vault.View{}, err
 	}
 	return view(items, t)
 }

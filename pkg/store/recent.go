@@ -85,9 +85,9 @@ func (r *Recent) Load(ctx context.Context, t vault.Target) (vault.View, error) {
 func (r *Recent) load(ctx context.Context, t vault.Target, items map[table.Key]table.Item, missing []table.Key) (vault.View, error) {
 	born := r.clock.Now()
 	if len(missing) > 0 {
-		read, err := r.store.Table.Get(ctx, missing...)
+		read, err := r.store.get(ctx, missing...)
 		if err != nil {
-			return vault.View{}, readable(err)
+			return vault.View{}, err
 		}
 		maps.Copy(items, read)
 	}

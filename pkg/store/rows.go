@@ -5,6 +5,7 @@ import (
 
 	"keyvend/pkg/account"
 	"keyvend/pkg/apikey"
+	"keyvend/pkg/event"
 	"keyvend/pkg/health"
 	"keyvend/pkg/integration"
 	"keyvend/pkg/removal"
@@ -53,7 +54,12 @@ func asRemoval(r *removal.Job, item table.Item) {
 }
 
 func asEvent(tenant string) func(*vault.StoredEvent, table.Item) {
-	return func(e *vault.StoredEvent, item table.Item) { e.Tenant, e.Revision = tenant, item.Revision }
+	return func(e *vault.StoredEvent, item table.Item) {
+		if e.Event.ID != item.SK || e.Event.Name == "" { // damaged: which event it was is all that is known
+			*e = vault.StoredEvent{Event: event.Event{ID: item.SK}}
+		}
+		e.Tenant, e.Revision = tenant, item.Revision
+	}
 }
 
 // damaged is an account whose row does not decode. That is no error of whoever

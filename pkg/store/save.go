@@ -54,7 +54,7 @@ func (s *Store) RemoveIntegration(ctx context.Context, in *integration.Integrati
 	if err != nil {
 		return err
 	}
-	return s.write(ctx, table.Delete(integrationKey(in.Tenant, in.Slug), table.At(in.Revision)), putJob)
+	return s.write(ctx, table.Delete(integrationKey(in.Tenant, in.Slug), standing(in.Revision)), putJob)
 }
 
 // SaveAccount implements vault.AccountStore.
@@ -64,7 +64,7 @@ func (s *Store) SaveAccount(ctx context.Context, a *account.Account) error {
 
 // DeleteAccount implements vault.AccountStore and vault.RemovalStore.
 func (s *Store) DeleteAccount(ctx context.Context, a *account.Account) error {
-	return s.write(ctx, table.Delete(accountKey(a.Tenant, a.Slug, a.Owner), table.At(a.Revision)))
+	return s.write(ctx, table.Delete(accountKey(a.Tenant, a.Slug, a.Owner), standing(a.Revision)))
 }
 
 // SaveSettings implements vault.SettingsStore.
@@ -120,12 +120,18 @@ func (s *Store) AccountsUnder(ctx context.Context, job *removal.Job, after strin
 
 func (s *Store) underShard(ctx context.Context, job *removal.Job, shard int, after string) ([]*account.Account, string, error) {
 	if job.IntegrationID != "" {
-		return listed(ctx, s, accountListingPK(job.Tenant, job.IntegrationID, shard), after, asAccount)
+		rows, next, err := listed(ctx, s, accountListingPK(job.Tenant, job.IntegrationID, shard), after, asAccount)
+		for _, a := range rows {
+			if a.Damaged && a.IntegrationID == "" { // only the index says what it is of
+				a.IntegrationID = job.IntegrationID
+			}
+		}
+		return rows, next, err
 	}
 	q := table.Query{Index: idIndex, PK: accountIDPK(job.Tenant, shard), After: after, Limit: table.MaxPage}
-	page, err := s.Table.Query(ctx, q)
+	page, err := s.query(ctx, q)
 	if err != nil {
-		return nil, "", readable(err)
+		return nil, "", err
 	}
 	var keys []table.Key
 	for _, item := range page.Items {
@@ -179,12 +185,12 @@ func (s *Store) offboard(ctx context.Context, key table.Key, row any, rev *int64
 
 // DeleteOverride implements vault.OffboardingStore.
 func (s *Store) DeleteOverride(ctx context.Context, tenantID, org, slug string, row *integration.Override) error {
-	return s.write(ctx, table.Delete(overrideKey(tenantID, org, slug), table.At(row.Revision)))
+	return s.write(ctx, table.Delete(overrideKey(tenantID, org, slug), standing(row.Revision)))
 }
 
 // FinishRemoval implements vault.RemovalStore.
 func (s *Store) FinishRemoval(ctx context.Context, job *removal.Job) error {
-	return s.write(ctx, table.Delete(jobKey(job.ID), table.At(job.Revision)))
+	return s.write(ctx, table.Delete(jobKey(job.ID), standing(job.Revision)))
 }
 
 // CreateTenant implements vault.TenantStore.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -44,6 +45,55 @@ func (s *Store) write(ctx context.Context, ops ...table.Op) error {
 	}
 }
 
+// unread is the revision, and the Doc that does not decode is nil, of an item that
+// the engine cannot read. So it is a damaged row like others, and keeps nobody from
+// what is beside it.
+const unread = -1
+
+// get reads items, those that are corrupt as unread ones.
+func (s *Store) get(ctx context.Context, keys ...table.Key) (map[table.Key]table.Item, error) {
+	items, err := s.Table.Get(ctx, keys...)
+	var corrupt *table.CorruptError
+	if !errors.As(err, &corrupt) {
+		return items, readable(err)
+	}
+	for _, key := range corrupt.Keys {
+		items[key] = table.Item{Key: key, Revision: unread}
+	}
+	return items, nil
+}
+
+// query reads a page, with corrupt items in it as unread ones.
+func (s *Store) query(ctx context.Context, q table.Query) (table.Page, error) {
+	page, err := s.Table.Query(ctx, q)
+	var corrupt *table.CorruptError
+	if !errors.As(err, &corrupt) {
+		return page, readable(err)
+	}
+	for _, key := range corrupt.Keys {
+		page.Items = append(page.Items, table.Item{Key: key, Revision: unread})
+	}
+	slices.SortFunc(page.Items, func(a, b table.Item) int { // only the table itself has unread ones
+		if q.Descending {
+			a, b = b, a
+		}
+		return cmp.Compare(a.SK, b.SK)
+	})
+	return page, nil
+}
+
+// standing is the condition that a row stands as it was read with that revision.
+// Of an unread one that can only be said that it is there.
+func standing(revision int64) table.Condition {
+	switch revision {
+	case 0:
+		return table.Absent
+	case unread:
+		return table.Present
+	}
+	return table.At(revision)
+}
+
 // readable turns an engine's error on reading into a fault.
 func readable(err error) error {
 	if errors.Is(err, table.ErrUnavailable) {
@@ -52,7 +102,7 @@ func readable(err error) error {
 	return err
 }
 
-// revision is what a row has after the one given (0: no such row). A row that is
+// revision is what a row has after the one given (0: no such row; or unread). A row that is
 // made anew begins with the time in microseconds, and above all that this
 // process gave out, whatever its clock says: no key has the same revision twice,
 // even when it was deleted between. Two processes would have to meet in one
@@ -61,7 +111,7 @@ func (s *Store) revision(before int64) int64 {
 	for {
 		newest := s.newest.Load()
 		next := before + 1
-		if before == 0 {
+		if before <= 0 {
 			next = max(s.Clock.Micros(), newest+1)
 		}
 		if s.newest.CompareAndSwap(newest, max(newest, next)) {
@@ -77,10 +127,7 @@ func (s *Store) put(key table.Key, v any, rev *int64, index map[string]table.Key
 	if err != nil {
 		return table.Op{}, fmt.Errorf("store: encode %s: %w", key.SK, err)
 	}
-	condition := table.At(*rev)
-	if *rev == 0 {
-		condition = table.Absent
-	}
+	condition := standing(*rev)
 	*rev = s.revision(*rev)
 	return table.Put(table.Item{Key: key, Revision: *rev, Doc: doc, Index: index}, condition), nil
 }
@@ -111,7 +158,7 @@ func decode[T any](items map[table.Key]table.Item, key table.Key, finish func(*T
 			*row = damaged(item)
 		case *health.Check: // it can be made anew
 			*row = health.Check{Damaged: true}
-		case *health.Pace, *health.Breaker, *health.Tally: // the zero value is a good start
+		case *health.Pace, *health.Breaker, *health.Tally, *vault.StoredEvent: // the zero value is a good start
 			v = new(T)
 		default:
 			return nil, fmt.Errorf("store: the row %s does not decode: %w", key.SK, err)
@@ -123,9 +170,9 @@ func decode[T any](items map[table.Key]table.Item, key table.Key, finish func(*T
 
 // one reads a single row.
 func one[T any](ctx context.Context, s *Store, key table.Key, finish func(*T, table.Item)) (*T, error) {
-	items, err := s.Table.Get(ctx, key)
+	items, err := s.get(ctx, key)
 	if err != nil {
-		return nil, readable(err)
+		return nil, err
 	}
 	return decode(items, key, finish)
 }
@@ -137,9 +184,9 @@ func all[T any](ctx context.Context, s *Store, pk, prefix string, finish func(*T
 	var damaged []error
 	q := table.Query{PK: pk, Prefix: prefix, Limit: table.MaxPage}
 	for {
-		page, err := s.Table.Query(ctx, q)
+		page, err := s.query(ctx, q)
 		if err != nil {
-			return nil, readable(err)
+			return nil, err
 		}
 		for _, item := range page.Items {
 			row, err := decode(map[table.Key]table.Item{item.Key: item}, item.Key, finish)
@@ -159,9 +206,9 @@ func all[T any](ctx context.Context, s *Store, pk, prefix string, finish func(*T
 // listed reads one page of the list index and then the rows themselves,
 // strongly. Rows that are gone meanwhile are left out.
 func listed[T any](ctx context.Context, s *Store, pk, after string, finish func(*T, table.Item)) (rows []*T, next string, err error) {
-	page, err := s.Table.Query(ctx, table.Query{Index: listIndex, PK: pk, After: after, Limit: table.MaxGet})
+	page, err := s.query(ctx, table.Query{Index: listIndex, PK: pk, After: after, Limit: table.MaxGet})
 	if err != nil {
-		return nil, "", readable(err)
+		return nil, "", err
 	}
 	if len(page.Items) == 0 { // which does not mean that none follows
 		return nil, page.After, nil
@@ -179,9 +226,9 @@ func listed[T any](ctx context.Context, s *Store, pk, after string, finish func(
 func rowsAt[T any](ctx context.Context, s *Store, keys []table.Key, finish func(*T, table.Item)) ([]*T, error) {
 	var rows []*T
 	for batch := range slices.Chunk(keys, table.MaxGet) {
-		items, err := s.Table.Get(ctx, batch...)
+		items, err := s.get(ctx, batch...)
 		if err != nil {
-			return nil, readable(err)
+			return nil, err
 		}
 		for _, key := range batch {
 			row, err := decode(items, key, finish)

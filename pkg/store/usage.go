@@ -31,9 +31,9 @@ func (s *Store) counted(items map[table.Key]table.Item, key table.Key, v any) (r
 // AccountUsage implements vault.LedgerStore.
 func (s *Store) AccountUsage(ctx context.Context, tenant, accountID string) (*usage.Used, *usage.Reads, error) {
 	used, reads := usedKey(tenant, accountID), readsKey(tenant, accountID)
-	items, err := s.Table.Get(ctx, used, reads)
+	items, err := s.get(ctx, used, reads)
 	if err != nil {
-		return nil, nil, readable(err)
+		return nil, nil, err
 	}
 	return s.asUsed(items, tenant, accountID), s.asReads(items, tenant, accountID), nil
 }
@@ -63,9 +63,9 @@ func (s *Store) SaveReads(ctx context.Context, r *usage.Reads) error {
 // UsageHour implements vault.LedgerStore.
 func (s *Store) UsageHour(ctx context.Context, tenant, integrationID string, start time.Time, shard int) (*usage.Hour, error) {
 	key := hourKey(tenant, integrationID, start, shard)
-	items, err := s.Table.Get(ctx, key)
+	items, err := s.get(ctx, key)
 	if err != nil {
-		return nil, readable(err)
+		return nil, err
 	}
 	h := &usage.Hour{Tenant: tenant, IntegrationID: integrationID, Start: start, Shard: shard}
 	h.Revision = s.counted(items, key, h)
@@ -82,9 +82,9 @@ func (s *Store) UsageHours(ctx context.Context, tenant, integrationID string, fr
 	var hours []*usage.Hour
 	q := table.Query{PK: usagePK(tenant, integrationID), Prefix: hourPrefix, After: hourRange(from), Limit: table.MaxPage}
 	for {
-		page, err := s.Table.Query(ctx, q)
+		page, err := s.query(ctx, q)
 		if err != nil {
-			return nil, readable(err)
+			return nil, err
 		}
 		for _, item := range page.Items {
 			h := &usage.Hour{Tenant: tenant, IntegrationID: integrationID, Start: hourOf(item.SK)}
@@ -100,8 +100,8 @@ func (s *Store) UsageHours(ctx context.Context, tenant, integrationID string, fr
 
 // AccountReads implements vault.DirectoryStore.
 func (s *Store) AccountReads(ctx context.Context, tenant, accountID string) (*usage.Reads, error) {
-	items, err := s.Table.Get(ctx, readsKey(tenant, accountID))
-	return s.asReads(items, tenant, accountID), readable(err)
+	items, err := s.get(ctx, readsKey(tenant, accountID))
+	return s.asReads(items, tenant, accountID), err
 }
 
 // LastUsed implements vault.DirectoryStore.
@@ -112,9 +112,9 @@ func (s *Store) LastUsed(ctx context.Context, tenant string, accountIDs []string
 		for i, id := range batch {
 			keys[i] = usedKey(tenant, id)
 		}
-		items, err := s.Table.Get(ctx, keys...)
+		items, err := s.get(ctx, keys...)
 		if err != nil {
-			return nil, readable(err)
+			return nil, err
 		}
 		for _, id := range batch {
 			if at := s.asUsed(items, tenant, id).At; !at.IsZero() {
@@ -133,9 +133,9 @@ func (s *Store) APIKeyNames(ctx context.Context, tenant string, ids []string) (m
 		for i, id := range batch {
 			keys[i] = apiKeyKey(tenant, id)
 		}
-		items, err := s.Table.Get(ctx, keys...)
+		items, err := s.get(ctx, keys...)
 		if err != nil {
-			return nil, readable(err)
+			return nil, err
 		}
 		for i, id := range batch {
 			if key, err := decode(items, keys[i], asAPIKey(tenant, id)); err == nil && key != nil {

@@ -39,7 +39,8 @@ var (
 	// own tries. A read gave nothing; a write may or may not have been stored.
 	ErrUnavailable = errors.New("table: unavailable")
 	// ErrCorrupt: what is stored under a key that was asked for is no item of
-	// this package's making. It is never passed off as absent.
+	// this package's making. It is never passed off as absent. From Get and Query
+	// it comes as a *CorruptError, beside the other items.
 	ErrCorrupt = errors.New("table: corrupt item")
 )
 
@@ -51,6 +52,35 @@ func (e *ConditionError) Error() string { return fmt.Sprintf("%v: operation %d",
 
 // Is makes errors.Is(err, ErrCondition) true.
 func (e *ConditionError) Is(target error) bool { return target == ErrCondition }
+
+// CorruptError says which items of a Get or of a Query's page cannot be read.
+type CorruptError struct {
+	Keys []Key
+	Err  error // about the first of them
+}
+
+// Error implements error.
+func (e *CorruptError) Error() string { return e.Err.Error() }
+
+// Is makes errors.Is(err, ErrCorrupt) true.
+func (e *CorruptError) Is(target error) bool { return target == ErrCorrupt }
+
+// With is e with one more key that err is about; e may be nil.
+func (e *CorruptError) With(k Key, err error) *CorruptError {
+	if e == nil {
+		e = &CorruptError{Err: err}
+	}
+	e.Keys = append(e.Keys, k)
+	return e
+}
+
+// OrNil is e as an error, nil when no item is corrupt.
+func (e *CorruptError) OrNil() error {
+	if e == nil {
+		return nil
+	}
+	return e
+}
 
 // Key names an item. Both parts are 1 to MaxKey bytes of printable ASCII without
 // space (0x21 to 0x7e); sort keys are ordered byte by byte.
@@ -94,12 +124,15 @@ type Table interface {
 	// Get reads up to MaxGet distinct keys in one round trip, each strongly
 	// consistent (not one snapshot of all). A key that is absent from the
 	// answer is absent from the table; what could not be read is
-	// ErrUnavailable, never absent.
+	// ErrUnavailable, or named in the *CorruptError beside the others, never
+	// absent.
 	Get(ctx context.Context, keys ...Key) (map[Key]Item, error)
 
 	// Query reads one page of one partition in the order of its sort keys:
 	// strongly consistent in the table itself, eventually consistent in an
-	// index. A page may hold less than Limit although more follows.
+	// index. A page may hold less than Limit although more follows. Corrupt items
+	// are left out of it and named in the *CorruptError beside it, which it can be
+	// followed by.
 	Query(ctx context.Context, q Query) (Page, error)
 
 	// Write performs all operations or none. Keys must be distinct; all
@@ -107,7 +140,8 @@ type Table interface {
 	// is the one that the *ConditionError names. It is idempotent: a Put whose
 	// condition fails because the very same item (revision, Doc and ExpiresAt) is
 	// already stored has succeeded, and so has a repeated Delete inside one call whose
-	// first try was stored but not answered.
+	// first try was stored but not answered. Over a corrupt item only a Put or
+	// Delete if Present can succeed; engines may refuse it with ErrCorrupt.
 	Write(ctx context.Context, ops ...Op) error
 }
 

@@ -61,6 +61,9 @@ type Departure struct {
 	Revision int64 `json:"-"`
 }
 
+// Left reports whether an account since that time goes with its user.
+func (d Departure) Left(since time.Time) bool { return since.Before(d.OffboardedAt) }
+
 // Freeze stops vending, and nothing else, from the next request on.
 type Freeze struct {
 	Reason string    `json:"reason"`

@@ -187,9 +187,9 @@ func nextConfig(v *Visit, in *integration.Integration, living *account.Account, 
 }
 
 // living is the account that was found, if it belongs to in and was not made
-// before its organization was offboarded.
+// before its organization or, where that was read, its user was offboarded.
 func living(v *Visit, in *integration.Integration) *account.Account {
-	if v.Account.Of(in) && !v.View.Organization.Left(v.Account.Since()) {
+	if v.Account.Of(in) && !v.View.Organization.Left(v.Account.Since()) && !v.Departure.Left(v.Account.Since()) {
 		return v.Account
 	}
 	return nil
@@ -199,8 +199,10 @@ func living(v *Visit, in *integration.Integration) *account.Account {
 // over whatever dead row there may be.
 func successor(v *Visit, in *integration.Integration, living *account.Account, now time.Time, clock ident.Clock) *account.Account {
 	created := now
-	if left := v.View.Organization.OffboardedAt; created.Before(left) {
-		created = left // an account of what comes after
+	for _, left := range []time.Time{v.View.Organization.OffboardedAt, v.Departure.OffboardedAt} {
+		if created.Before(left) {
+			created = left // an account of what comes after
+		}
 	}
 	next := &account.Account{
 		ID:            clock.New(ident.AccountPrefix),

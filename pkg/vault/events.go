@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -12,7 +13,8 @@ import (
 // EventReader reads stored events.
 type EventReader interface {
 	// EventsOn lists events of one UTC day in the order of their ids. next is what
-	// to pass as After for what follows, "" at the end; a page may be short.
+	// to pass as After for what follows, "" at the end; a page may be short. Of an
+	// event whose row is damaged there is its ID alone.
 	EventsOn(ctx context.Context, tenant string, r EventRange) (page []event.Event, next string, err error)
 }
 
@@ -59,6 +61,7 @@ type Events struct {
 	// are not, the youngest are kept back until those that belong before them are
 	// there, so that who asks for what is after the last he saw misses none.
 	InOrder bool
+	Log     *slog.Logger
 }
 
 const (
@@ -74,6 +77,9 @@ func (e *Events) List(ctx context.Context, v *Visit, q EventQuery) (EventPage, e
 	found, next, err := s.run(ctx)
 	if err != nil {
 		return EventPage{}, err
+	}
+	if len(s.damaged) > 0 {
+		e.Log.ErrorContext(ctx, "events cannot be read and are left out", "alarm", "poison", "tenant", s.tenant, "events", s.damaged)
 	}
 	if q.Before == "" {
 		page := EventPage{Events: found, After: next}
@@ -95,7 +101,8 @@ type scan struct {
 	EventQuery
 	store     EventReader
 	tenant    string
-	low, high string // ids, both exclusive
+	low, high string   // ids, both exclusive
+	damaged   []string // ids of events on the way that cannot be read
 }
 
 // scan plans the walk for q: away from its cursor, within all bounds.
@@ -146,6 +153,10 @@ func (s *scan) run(ctx context.Context) (found []event.Event, next string, err e
 		for _, e := range page {
 			if e.ID <= s.low || e.ID >= s.high {
 				return found, "", nil
+			}
+			if e.Name == "" {
+				s.damaged = append(s.damaged, e.ID)
+				continue
 			}
 			if !s.matches(e) {
 				continue

@@ -25,9 +25,11 @@ type OffboardingStore interface {
 	OffboardOrganization(ctx context.Context, o *tenant.Organization, job *removal.Job) error
 }
 
-// Offboarding takes away everything of a user or an organization. What is there
-// when it is asked for cannot be vended from then on, and widget tokens from before
-// are refused; the rows go as soon as can be. To ask again does no harm and
+// Offboarding takes away everything of a user or an organization. Once it has
+// succeeded nothing that was there can be vended, and widget tokens from before are
+// refused. What an upsert that was under way stores later is dead in an
+// organization; of a user it is vended until a sweep's next run finds it, unless he
+// brings another key, which makes a new account. To ask again does no harm and
 // finishes what was cut short.
 type Offboarding struct {
 	Store OffboardingStore

@@ -41,9 +41,13 @@ type StoredEvent struct {
 	Revision int64  `json:"-"`
 }
 
+// Readable reports whether e is more than the id of an event whose row is damaged.
+func (e StoredEvent) Readable() bool { return e.Event.Name != "" }
+
 // EventStore keeps events.
 type EventStore interface {
-	// StoreEvent stores e unless it is there already, and returns what is there.
+	// StoreEvent stores e unless it is there already, and returns what is there. It
+	// writes over a row that is damaged.
 	StoreEvent(ctx context.Context, e StoredEvent) (StoredEvent, error)
 	// MarkSent notes that the bus has e.
 	MarkSent(ctx context.Context, e StoredEvent) error

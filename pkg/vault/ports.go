@@ -33,7 +33,8 @@ type Target struct {
 	// another one that is found there is as good as none.
 	AccountID string
 	WithCheck bool // with User: also what is known of whether the account's key works
-	// WithDeparture, with User: also whether the user was offboarded lately.
+	// WithDeparture, with User: also whether the user was offboarded lately. Vends
+	// do without: his accounts are deleted.
 	WithDeparture bool
 }
 

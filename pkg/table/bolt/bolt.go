@@ -149,14 +149,14 @@ func (t *Table) Get(ctx context.Context, keys ...table.Key) (map[table.Key]table
 		return nil, err
 	}
 	found := make(map[table.Key]table.Item, len(keys))
+	var unread *table.CorruptError
 	err := t.view(ctx, func(tx *bbolt.Tx) error {
 		items := tx.Bucket(bucketItems)
 		for _, k := range keys {
-			item, ok, err := load(items, k)
-			if err != nil {
-				return err
-			}
-			if ok {
+			switch item, ok, err := load(items, k); {
+			case err != nil:
+				unread = unread.With(k, err)
+			case ok:
 				found[k] = item
 			}
 		}
@@ -165,7 +165,7 @@ func (t *Table) Get(ctx context.Context, keys ...table.Key) (map[table.Key]table
 	if err != nil {
 		return nil, err
 	}
-	return found, nil
+	return found, unread.OrNil()
 }
 
 // Query implements table.Table.
@@ -174,15 +174,15 @@ func (t *Table) Query(ctx context.Context, q table.Query) (table.Page, error) {
 		return table.Page{}, err
 	}
 	var page table.Page
+	var unread *table.CorruptError
 	err := t.view(ctx, func(tx *bbolt.Tx) error {
-		var err error
-		page, err = query(tx, q)
-		return err
+		page, unread = query(tx, q)
+		return nil
 	})
 	if err != nil {
 		return table.Page{}, err
 	}
-	return page, nil
+	return page, unread.OrNil()
 }
 
 func (t *Table) view(ctx context.Context, read func(*bbolt.Tx) error) error {
@@ -201,7 +201,7 @@ func unavailable(err error) error {
 	return fmt.Errorf("%w: %w", table.ErrUnavailable, err)
 }
 
-func query(tx *bbolt.Tx, q table.Query) (table.Page, error) {
+func query(tx *bbolt.Tx, q table.Query) (page table.Page, unread *table.CorruptError) {
 	name := bucketItems
 	if q.Index != "" {
 		name = []byte(bucketIndex + q.Index)
@@ -209,31 +209,26 @@ func query(tx *bbolt.Tx, q table.Query) (table.Page, error) {
 	bucket := tx.Bucket(name)
 	first, last, ok := q.Range()
 	if bucket == nil || !ok {
-		return table.Page{}, nil
+		return page, nil
 	}
-	var page table.Page
-	size := 0
+	seen, size, reached := 0, 0, ""
 	w := walk{cursor: bucket.Cursor(), partition: append([]byte(q.PK), 0), first: first, last: last, descending: q.Descending}
 	for k, v, ok := w.start(); ok; k, v, ok = w.next() {
-		if len(page.Items) == q.Limit || size >= pageBytes {
-			page.After = sortKey(page.Items[len(page.Items)-1], q.Index)
-			return page, nil
+		if seen == q.Limit || size >= pageBytes {
+			page.After = reached
+			return page, unread
 		}
-		item, err := entry(k, v, q.Index)
-		if err != nil {
-			return table.Page{}, err
+		seen, reached = seen+1, w.sortKey(k)
+		switch item, err := entry(k, v, q.Index); {
+		case err == nil:
+			size += len(item.Doc)
+			page.Items = append(page.Items, item)
+		case q.Index == "":
+			unread = unread.With(table.Key{PK: q.PK, SK: reached}, err)
+		default: // an entry that leads nowhere: nobody can ask for it
 		}
-		size += len(item.Doc)
-		page.Items = append(page.Items, item)
 	}
-	return page, nil
-}
-
-func sortKey(item table.Item, index string) string {
-	if index == "" {
-		return item.SK
-	}
-	return item.Index[index].SK
+	return page, unread
 }
 
 // entry makes an item of a bucket's entry.
@@ -290,6 +285,12 @@ func (w walk) inside(k, v []byte) ([]byte, []byte, bool) {
 	}
 	sk, _, _ := bytes.Cut(rest, []byte{0})
 	return k, v, string(sk) >= w.first && string(sk) <= w.last
+}
+
+// sortKey is the sort key of an entry of the partition.
+func (w walk) sortKey(k []byte) string {
+	sk, _, _ := bytes.Cut(k[len(w.partition):], []byte{0})
+	return string(sk)
 }
 
 func itemKey(k table.Key) []byte {

@@ -203,6 +203,22 @@ func TestAFileOfTheFormatBeforeIsReadAndBecomesOneOfThis(t *testing.T) {
 	}
 }
 
+func TestF11_CorruptItemsAreNamedBesideTheOthers(t *testing.T) {
+	tabletest.RunCorrupt(t, func(t *testing.T) (table.Table, func(...table.Key) table.Table) {
+		path := file(t)
+		first := open(t, path)
+		return first, func(keys ...table.Key) table.Table {
+			if err := first.Close(); err != nil {
+				t.Fatal(err)
+			}
+			for _, k := range keys {
+				change(t, path, "items", k.PK+"\x00"+k.SK, "\x01\x01\x09")
+			}
+			return open(t, path)
+		}
+	})
+}
+
 func TestADamagedRecordIsCorruptAndNotAbsent(t *testing.T) {
 	path := file(t)
 	first := open(t, path)
@@ -215,11 +231,11 @@ func TestADamagedRecordIsCorruptAndNotAbsent(t *testing.T) {
 	}
 	change(t, path, "items", "p\x00a", "\x01\x01\x09")
 	tb := open(t, path)
-	if found, err := tb.Get(t.Context(), item.Key); !errors.Is(err, table.ErrCorrupt) || found != nil {
+	if found, err := tb.Get(t.Context(), item.Key); !errors.Is(err, table.ErrCorrupt) || len(found) != 0 {
 		t.Errorf("Get: %v, %v; want nothing and ErrCorrupt", found, err)
 	}
-	if page, err := tb.Query(t.Context(), table.Query{PK: "p", Limit: 10}); !errors.Is(err, table.ErrCorrupt) || page.Items != nil {
-		t.Errorf("Query: %v, %v; want nothing and ErrCorrupt", page, err)
+	if page, err := tb.Query(t.Context(), table.Query{PK: "p", Limit: 10}); !errors.Is(err, table.ErrCorrupt) || len(page.Items) != 1 {
+		t.Errorf("Query: %v, %v; want its neighbour and ErrCorrupt", page, err)
 	}
 	if err := tb.Write(t.Context(), table.Put(item, table.Absent)); !errors.Is(err, table.ErrCorrupt) {
 		t.Errorf("Write: %v, want ErrCorrupt", err)

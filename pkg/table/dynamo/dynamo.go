@@ -87,19 +87,18 @@ func (t *Table) Get(ctx context.Context, keys ...table.Key) (map[table.Key]table
 	}
 	defer cancel()
 	call := t.newCall()
+	var unread *table.CorruptError
 	for {
 		out, err := t.c.Client.BatchGetItem(ctx, t.batch(keys), call.options)
 		if err != nil {
 			return nil, Explain("BatchGetItem", err)
 		}
-		if err := collect(found, keys, out.Responses[t.c.TableName]); err != nil {
-			return nil, err
-		}
+		unread = collect(found, unread, keys, out.Responses[t.c.TableName])
 		if keys, err = unprocessed(found, keys, out.UnprocessedKeys); err != nil {
 			return nil, err
 		}
 		if len(keys) == 0 {
-			return found, nil
+			return found, unread.OrNil()
 		}
 		if err := call.pause(ctx); err != nil {
 			return nil, fmt.Errorf("%w: dynamo: %d keys left unprocessed: %w", table.ErrUnavailable, len(keys), err)
@@ -119,8 +118,9 @@ func (t *Table) batch(keys []table.Key) *dynamodb.BatchGetItemInput {
 }
 
 // collect puts the answered items under the keys that were asked for. Items
-// come in any order; one that nobody asked for is not ours to look at.
-func collect(found map[table.Key]table.Item, asked []table.Key, answered []map[string]types.AttributeValue) error {
+// come in any order; one that nobody asked for is not ours to look at. Those that
+// cannot be read join unread.
+func collect(found map[table.Key]table.Item, unread *table.CorruptError, asked []table.Key, answered []map[string]types.AttributeValue) *table.CorruptError {
 	wanted := make(map[table.Key]struct{}, len(asked))
 	for _, k := range asked {
 		wanted[k] = struct{}{}
@@ -133,11 +133,14 @@ func collect(found map[table.Key]table.Item, asked []table.Key, answered []map[s
 		if _, ok := wanted[k]; !ok {
 			continue
 		}
-		if found[k], err = decodeItem(attributes); err != nil {
-			return err
+		item, err := decodeItem(attributes)
+		if err != nil {
+			unread = unread.With(k, err)
+			continue
 		}
+		found[k] = item
 	}
-	return nil
+	return unread
 }
 
 // unprocessed returns those of the asked keys that must be asked for again. A
@@ -206,16 +209,20 @@ func (t *Table) query(q table.Query, first, last string) *dynamodb.QueryInput {
 
 func readPage(q table.Query, first, last string, out *dynamodb.QueryOutput) (table.Page, error) {
 	var page table.Page
+	var unread *table.CorruptError
 	for _, attributes := range out.Items {
 		position, err := decodePosition(attributes, q.Index)
 		if err != nil || position.PK != q.PK || position.SK < first || position.SK > last {
 			continue // not what was asked for
 		}
 		item, err := decodeEntry(attributes, q.Index, position)
-		if err != nil {
-			return table.Page{}, err
+		switch {
+		case err == nil:
+			page.Items = append(page.Items, item)
+		case q.Index == "":
+			unread = unread.With(position, err)
+		default: // an entry whose item has no key of ours: nobody can ask for it
 		}
-		page.Items = append(page.Items, item)
 	}
 	if len(out.LastEvaluatedKey) > 0 {
 		position, err := decodePosition(out.LastEvaluatedKey, q.Index)
@@ -224,7 +231,7 @@ func readPage(q table.Query, first, last string, out *dynamodb.QueryOutput) (tab
 		}
 		page.After = position.SK
 	}
-	return page, nil
+	return page, unread.OrNil()
 }
 
 // budget bounds a call of the port. Nothing is begun that could end only when

@@ -40,6 +40,26 @@ func TestConformance(t *testing.T) {
 	tabletest.Run(t, func(t *testing.T) table.Table { return dynamo.New(config(t, testbed.DynamoDB(t))) })
 }
 
+func TestF11_CorruptItemsAreNamedBesideTheOthers(t *testing.T) {
+	tabletest.RunCorrupt(t, func(t *testing.T) (table.Table, func(...table.Key) table.Table) {
+		c := config(t, testbed.DynamoDB(t))
+		tb := dynamo.New(c)
+		return tb, func(keys ...table.Key) table.Table {
+			for _, k := range keys {
+				_, err := c.Client.(*dynamodb.Client).UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
+					TableName:        &c.TableName,
+					Key:              map[string]types.AttributeValue{"PK": &types.AttributeValueMemberS{Value: k.PK}, "SK": &types.AttributeValueMemberS{Value: k.SK}},
+					UpdateExpression: aws.String("REMOVE rev"),
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			return tb
+		}
+	})
+}
+
 func TestACreatedTableStreamsWholeImagesAndLetsItemsExpireWhenTold(t *testing.T) {
 	c := config(t, testbed.DynamoDB(t))
 	client := c.Client.(*dynamodb.Client)

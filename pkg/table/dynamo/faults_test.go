@@ -180,7 +180,7 @@ func TestF11_AnAskedItemThatCannotBeReadIsCorruptAndNotAbsent(t *testing.T) {
 					hurt(items.([]any)[0].(map[string]any))
 				}
 			}))
-			if found, err := tb.Get(t.Context(), at("a")); !errors.Is(err, table.ErrCorrupt) || found != nil {
+			if found, err := tb.Get(t.Context(), at("a")); !errors.Is(err, table.ErrCorrupt) || len(found) != 0 {
 				t.Errorf("Get: %v, %v; want nothing and ErrCorrupt", found, err)
 			}
 			e.On("Query", testbed.Edit(func(answer map[string]any) { hurt(answer["Items"].([]any)[0].(map[string]any)) }))

@@ -109,10 +109,7 @@ func (f *Faulty) Get(ctx context.Context, keys ...table.Key) (map[table.Key]tabl
 		found, err = f.inner.Get(ctx, keys...)
 		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	return found, nil
+	return found, err // some may be found beside corrupt ones
 }
 
 // Query implements table.Table.
@@ -122,10 +119,7 @@ func (f *Faulty) Query(ctx context.Context, q table.Query) (table.Page, error) {
 		page, err = f.inner.Query(ctx, q)
 		return err
 	})
-	if err != nil {
-		return table.Page{}, err
-	}
-	return page, nil
+	return page, err
 }
 
 // Write implements table.Table.

@@ -58,13 +58,31 @@ func (m *Memory) Get(ctx context.Context, keys ...table.Key) (map[table.Key]tabl
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	found := map[table.Key]table.Item{}
+	var unread *table.CorruptError
 	for _, k := range keys {
-		if item, ok := m.items[k]; ok {
+		switch item, ok := m.items[k]; {
+		case spoiled(item):
+			unread = unread.With(k, errSpoiled)
+		case ok:
 			found[k] = clone(item)
 		}
 	}
-	return found, nil
+	return found, unread.OrNil()
 }
+
+// Spoil makes the items at keys, which are there, such as the engine cannot read.
+// The indexes show them as ever. The feed does not tell.
+func (m *Memory) Spoil(keys ...table.Key) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, k := range keys {
+		m.items[k] = table.Item{Key: k, Revision: -1, Index: m.items[k].Index}
+	}
+}
+
+func spoiled(item table.Item) bool { return item.Revision < 0 }
+
+var errSpoiled = fmt.Errorf("%w: it was spoiled", table.ErrCorrupt)
 
 // Query implements table.Table.
 func (m *Memory) Query(ctx context.Context, q table.Query) (table.Page, error) {
@@ -96,7 +114,14 @@ func (m *Memory) Query(ctx context.Context, q table.Query) (table.Page, error) {
 		last, _ := place(all[q.Limit-1], q.Index)
 		page.After = last.SK
 	}
-	return page, nil
+	var unread *table.CorruptError
+	page.Items = slices.DeleteFunc(page.Items, func(i table.Item) bool {
+		if spoiled(i) {
+			unread = unread.With(i.Key, errSpoiled)
+		}
+		return spoiled(i)
+	})
+	return page, unread.OrNil()
 }
 
 // Write implements table.Table.

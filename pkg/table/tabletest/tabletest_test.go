@@ -133,3 +133,13 @@ func TestFaultsThatAreMisusedFailTheTest(t *testing.T) {
 		})
 	}
 }
+
+func TestF11_CorruptItemsAreNamedBesideTheOthers(t *testing.T) {
+	RunCorrupt(t, func(*testing.T) (table.Table, func(...table.Key) table.Table) {
+		m := NewMemory()
+		return m, func(keys ...table.Key) table.Table {
+			m.Spoil(keys...)
+			return m
+		}
+	})
+}
