@@ -307,7 +307,7 @@ var cells = map[string]struct {
 	"vend":      {read: "TFKIOUPC", unwrap: "seal"},
 	"widget":    {read: "TFKIOUCDLV", query: "TFKIOUCDLV", put: "OURV", check: "OURV", remove: "U", unwrap: "ingest"},
 	"sweep":     {read: "JUCIS", query: "JUCIS", put: "JCS", check: "JC", remove: "JUC", list: "U", ids: "U", due: "C"},
-	"health":    {read: "TFPIOUCS", put: "UCRS", remove: "C", unwrap: "seal"},
+	"health":    {read: "TFPIOUCS", put: "UCRS", check: "UCR", remove: "C", unwrap: "seal"},
 	"outbox":    {read: "ECI", put: "EC", remove: "C"},
 	"ledger":    {read: "L", put: "L"},
 	"tenants":   {read: "TFPK", query: "TFPK", put: "TFPK", check: "TFPK", list: "TK", unwrap: "ingest seal", wrap: "ingest seal session"},
@@ -821,6 +821,27 @@ func alarmOn(t *testing.T, template *cfn.Template, metric, queue string) bool {
 		}
 	}
 	return false
+}
+
+// A schedule that stands still makes no errors: only what is missing tells.
+func TestAnAlarmTellsWhenTheSweepDoesNotRun(t *testing.T) {
+	template := load(t)
+	for _, id := range template.Named("AWS::CloudWatch::Alarm") {
+		p, err := template.Properties(id, values(nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p["MetricName"] != "Invocations" {
+			continue
+		}
+		dimension := cfn.Map(cfn.List(p["Dimensions"])[0])["Value"]
+		got := fmt.Sprint(p["Namespace"], " ", dimension, " ", p["Statistic"], " ", p["ComparisonOperator"], " ", p["Threshold"], " ", p["TreatMissingData"], " ", p["Period"], " ", p["EvaluationPeriods"])
+		if want := "AWS/Lambda local-SweepFunction Sum LessThanThreshold 1 breaching 900 1"; got != want {
+			t.Errorf("%s is %s, want %s", id, got, want)
+		}
+		return
+	}
+	t.Error("nothing tells")
 }
 
 func TestTheTemplateIsValidForSAM(t *testing.T) {

@@ -75,7 +75,7 @@ func TestEverythingCanBeDoneWithTheKeyboard(t *testing.T) {
 	p.Press("Space")
 	p.Wait("a key that is shown", func() bool { return len(p.All("button", "Hide key")) == 1 })
 	tab("Site (optional)")
-	p.Press("ArrowDown")
+	p.Press("ArrowDown", "ArrowDown")
 	tab("Save key")
 	p.Press("Enter")
 	p.Gone("dialog", "Connect Datadog")

@@ -45,7 +45,7 @@ func TestWhatIsOpenAndEnteredSurvivesThatTheListIsMadeAnew(t *testing.T) {
 	p.Find("dialog", "Connect Datadog")
 	const key = "0123456789abcdef0123456789abcdef"
 	p.Paste(key)
-	p.Press("Tab", "Tab", "ArrowDown")
+	p.Press("Tab", "Tab", "ArrowDown", "ArrowDown")
 	const state = `e.shadowRoot.querySelector("#secret").value + " " + e.shadowRoot.querySelector("select").value + " " + e.shadowRoot.querySelector(".ledger:not([hidden])")?.textContent.includes("Nightly import")`
 	same := func(what string) {
 		t.Helper()

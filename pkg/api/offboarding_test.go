@@ -379,3 +379,23 @@ func TestALateKeyOfAUserWhoLeftGoesWithTheNextSweep(t *testing.T) {
 		t.Error("the late key is still vended")
 	}
 }
+
+func TestToOffboardAgainMakesNoOtherJob(t *testing.T) {
+	w, token := offboarded(t)
+	for range 5 {
+		w.Must(http.StatusAccepted, token, "DELETE", "/keyvend/users/anna", "")
+		w.Must(http.StatusAccepted, token, "DELETE", "/keyvend/organizations/org_1", "")
+		w.Must(http.StatusAccepted, token, "DELETE", "/keyvend/organizations/anna", "")
+		w.Clock.Pass(time.Minute)
+		if _, err := w.App.Sweep(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	jobs, err := w.Store.Removals(t.Context())
+	if err != nil || len(jobs) != 3 {
+		t.Fatalf("%d jobs, %v", len(jobs), err)
+	}
+	if last := w.Clock.Now().Add(-2 * time.Minute); jobs[0].RemovedAt.Before(last) {
+		t.Errorf("a job covers until %v only", jobs[0].RemovedAt)
+	}
+}

@@ -91,7 +91,9 @@ func (s *Store) Removals(ctx context.Context) ([]*removal.Job, error) {
 		failed = errors.Join(failed, err)
 		jobs = append(jobs, part...)
 	}
-	sortByID(jobs, func(r *removal.Job) string { return r.ID })
+	slices.SortFunc(jobs, func(a, b *removal.Job) int {
+		return cmp.Or(a.RemovedAt.Compare(b.RemovedAt), cmp.Compare(a.ID, b.ID))
+	})
 	return jobs, failed
 }
 
@@ -175,6 +177,11 @@ func (s *Store) offboard(ctx context.Context, key table.Key, row any, rev *int64
 	}
 	putJob, err := s.put(jobKey(job.ID), job, &job.Revision, nil)
 	if err == nil {
+		err = s.write(ctx, putRow, putJob)
+	}
+	var refused *table.ConditionError
+	if errors.As(err, &refused) && refused.Op == 1 { // the job of an offboarding before: it begins anew
+		putJob.If = table.Present
 		err = s.write(ctx, putRow, putJob)
 	}
 	if err != nil {

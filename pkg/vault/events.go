@@ -58,8 +58,9 @@ type Events struct {
 	Store EventReader
 	Clock ident.Clock
 	// InOrder says that events are stored in the order of their ids. Where they
-	// are not, the youngest are kept back until those that belong before them are
-	// there, so that who asks for what is after the last he saw misses none.
+	// are not, the youngest are kept back for a little, until those that belong before
+	// them are there, so that who asks for what is after the last he saw misses none
+	// but those that are stored later still.
 	InOrder bool
 	Log     *slog.Logger
 }

@@ -2,6 +2,8 @@ package vault
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"time"
 
 	"keyvend/pkg/account"
@@ -40,7 +42,7 @@ type Offboarding struct {
 func (o *Offboarding) User(ctx context.Context, v *Visit) error {
 	var job *removal.Job
 	err := again(ctx, o.Store, v, func(v *Visit) error {
-		job = o.job(v)
+		job = o.job(v, "user", v.User)
 		job.User = v.User
 		next := v.Departure
 		next.OffboardedAt = job.RemovedAt
@@ -69,7 +71,7 @@ func (o *Offboarding) User(ctx context.Context, v *Visit) error {
 // deletes them. Its switches go with it.
 func (o *Offboarding) Organization(ctx context.Context, v *Visit) error {
 	err := again(ctx, o.Store, v, func(v *Visit) error {
-		job := o.job(v)
+		job := o.job(v, "organization", v.Target.Organization)
 		job.Organization = v.Target.Organization
 		next := v.View.Organization
 		next.OffboardedAt = job.RemovedAt
@@ -90,10 +92,12 @@ func (o *Offboarding) Organization(ctx context.Context, v *Visit) error {
 	return nil
 }
 
-// job covers what was made until now, this millisecond included.
-func (o *Offboarding) job(v *Visit) *removal.Job {
+// job covers what was made until now, this millisecond included. Each who leaves has
+// one, however often that is asked for: to ask again has it begin anew.
+func (o *Offboarding) job(v *Visit, kind, name string) *removal.Job {
+	sum := sha256.Sum256([]byte(kind + "\x00" + v.Target.Tenant + "\x00" + name))
 	return &removal.Job{
-		ID:        o.Clock.New(ident.JobPrefix),
+		ID:        ident.JobPrefix + hex.EncodeToString(sum[:16]),
 		Tenant:    v.Target.Tenant,
 		RemovedAt: o.Clock.Now().Add(time.Millisecond),
 	}

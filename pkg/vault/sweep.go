@@ -13,7 +13,8 @@ import (
 	"keyvend/pkg/removal"
 )
 
-// Sweeper deletes the accounts of removed integrations. It may be stopped at
+// Sweeper deletes the accounts of removed integrations and of users and
+// organizations that were offboarded. It may be stopped at
 // any point and started twice: each step is conditional, and what is left is
 // found again.
 type Sweeper struct {
