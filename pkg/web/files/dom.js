@@ -55,8 +55,7 @@ function furnish(made, attributes, children) {
 }
 
 /**
- * allow refuses attributes that could run or load something: the dashboard links to
- * pages of its own, elsewhere leads outside alone, and picture makes images.
+ * allow refuses attributes that could run or load something.
  *
  * @param {string} name
  * @param {string | number | boolean} value
@@ -106,8 +105,7 @@ export function said(text) {
 export const turns = /[\u202a-\u202e\u2066-\u2069]/g;
 
 /**
- * plain shows the invisible characters that turn the direction of what follows as
- * what they are, so that nothing reads otherwise than it is written.
+ * plain shows them as what they are.
  *
  * @param {string} text
  * @returns {string}

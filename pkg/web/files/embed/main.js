@@ -1,24 +1,7 @@
 // The widget as a page of its own, for an iframe of another site.
 //
-// What is behind the # of the address says how it is used, and is taken away at
-// once:
-//
-//   #origin=https://app.example   the site that frames this page, and whom it speaks
-//                                 to: nobody else is heard, and nobody else is told
-//   #token=…                      a widget token, where the site that frames this page
-//                                 does not speak
-//   &theme=dark &dir=rtl &locale=de-DE
-//
-// Messages, all of the form {type, …}; a key is in none of them:
-//
-//   from here    keyvend:token-needed    send a token: at the beginning, and whenever
-//                                        the last one ends
-//                keyvend:height          {height} in CSS pixels that the frame takes to
-//                                        show all there is, what is open included
-//                keyvend-connected, keyvend-disconnected, keyvend-expired
-//                                        {detail}, as the element tells them
-//   to here      keyvend:token           {token}
-//                keyvend:texts           {texts}
+// What is behind the # of the address says how it is used, and is taken away at once;
+// widget.md, in package web, tells of that and of the messages. A key is in none.
 
 import { el } from "../dom.js";
 import "../widget/element.js";

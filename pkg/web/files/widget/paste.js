@@ -1,4 +1,4 @@
-// What people paste where a key belongs. Pure functions; their cases are in
+// What people paste where a key belongs. The cases are in
 // pkg/paste/testdata/cases.json, which holds the API to the same rules.
 //
 // A key is never changed: what has the form of one of the provider's keys stays
@@ -16,7 +16,7 @@ import { SHAPES } from "./shapes.js";
  * @property {Wrapping[]} taken what that was
  * @property {Doubt | ""} doubt what is odd about the key
  * @property {"" | "refuse" | "warn" | "note"} level whether it can be no key, may be none, or is one
- * @property {boolean} [back] whether the text can be sent as it was pasted
+ * @property {boolean} [back] whether it can be sent as it was pasted
  * @property {string} vendor whose key it looks like, with other_vendor
  */
 
@@ -50,7 +50,7 @@ export function lookAsIs(text, slug) {
 /** What the API takes at most. */
 const LONGEST = 8192;
 
-/** Nobody looks for a key in a text of more characters, which takes long. */
+/** Nobody looks for a key in a longer text. */
 const HOPELESS = 4 * LONGEST;
 
 /** @type {Look} */
