@@ -94,7 +94,7 @@ func TestF31_AKeyStoredOverADamagedRowIsToldOfAndChecked(t *testing.T) {
 	c.follow()
 	id := c.connect("anna")
 	c.Providers.Say(http.StatusUnauthorized, `{}`)
-	c.rounds(5)
+	c.rounds(12) // two looks, minutes apart
 	c.expect(id, "needs_reauthorization", "invalid", "refused")
 	if !slices.ContainsFunc(c.told(), func(e event.Event) bool { return e.Name == event.Connected && e.Data.Account.ID == id }) {
 		t.Errorf("nothing tells of %s: %+v", id, c.told())
