@@ -69,23 +69,29 @@ func (s *Store) putRemark(tenant string, e event.Event) (table.Op, error) {
 		return table.Op{}, fmt.Errorf("store: %q is no event's id", e.ID)
 	}
 	var revision int64
-	op, err := s.put(remarkKey(tenant, e), e, &revision, nil)
-	op.Item.ExpiresAt = at.Add(remarkLasts).UTC().Truncate(time.Second)
-	return op, err
+	return s.putUntil(remarkKey(tenant, e), e, &revision, at.Add(remarkLasts))
 }
 
 // saveUntil is save for a row that expires.
 func (s *Store) saveUntil(ctx context.Context, key table.Key, v any, rev *int64, expires time.Time) error {
 	before := *rev
-	op, err := s.put(key, v, rev, nil)
+	op, err := s.putUntil(key, v, rev, expires)
 	if err == nil {
-		op.Item.ExpiresAt = expires.UTC().Truncate(time.Second)
 		err = s.write(ctx, op)
 	}
 	if err != nil {
 		*rev = before
 	}
 	return err
+}
+
+// putUntil is put for a row that expires; zero is never.
+func (s *Store) putUntil(key table.Key, v any, rev *int64, expires time.Time) (table.Op, error) {
+	op, err := s.put(key, v, rev, nil)
+	if err == nil && !expires.IsZero() {
+		op.Item.ExpiresAt = expires.UTC().Truncate(time.Second)
+	}
+	return op, err
 }
 
 func storedEventKey(e vault.StoredEvent) (table.Key, time.Time, error) {

@@ -168,12 +168,9 @@ func (s *Store) OffboardOrganization(ctx context.Context, row *tenant.Organizati
 // offboard writes that somebody left, and the job that takes away what was his.
 func (s *Store) offboard(ctx context.Context, key table.Key, row any, rev *int64, expires time.Time, job *removal.Job) error {
 	before := *rev
-	putRow, err := s.put(key, row, rev, nil)
+	putRow, err := s.putUntil(key, row, rev, expires)
 	if err != nil {
 		return err
-	}
-	if !expires.IsZero() {
-		putRow.Item.ExpiresAt = expires.UTC().Truncate(time.Second)
 	}
 	putJob, err := s.put(jobKey(job.ID), job, &job.Revision, nil)
 	if err == nil {
