@@ -74,6 +74,14 @@ func focused(p *browsertest.Page, name string) {
 	p.Wait("the focus on "+name, func() bool { return browsertest.Eval[string](p, named) == name })
 }
 
+// arrived waits until the focus is on a page's heading: the menu's link has the same
+// name.
+func arrived(p *browsertest.Page, heading string) {
+	p.Wait("the page "+heading, func() bool {
+		return browsertest.Eval[string](p, "document.activeElement.tagName") == "H1" && browsertest.Eval[string](p, named) == heading
+	})
+}
+
 func TestEverythingCanBeDoneWithTheKeyboard(t *testing.T) {
 	t.Parallel()
 	s := open(t)
@@ -83,24 +91,24 @@ func TestEverythingCanBeDoneWithTheKeyboard(t *testing.T) {
 	tabTo(t, p, "API key")
 	p.Type(s.desk)
 	p.Press("Enter")
-	focused(p, "Integrations")
+	arrived(p, "Integrations")
 
 	// A provider is connected.
 	tabTo(t, p, "Connect a provider")
 	p.Press("Enter")
-	focused(p, "Connect a provider")
+	arrived(p, "Connect a provider")
 	tabTo(t, p, "Search (optional)")
 	p.Type("openai")
 	p.Says("1 provider of 95")
 	tabTo(t, p, "OpenAI")
 	p.Press("Enter")
-	focused(p, "Connect OpenAI")
+	arrived(p, "Connect OpenAI")
 	tabTo(t, p, "Description (optional)")
 	p.Type("For your summaries.")
 	tabTo(t, p, "Connect")
 	p.Press("Enter")
 	p.Says("OpenAI is connected.")
-	focused(p, "OpenAI")
+	arrived(p, "OpenAI")
 
 	// It is switched off and on, and frozen; Escape undoes nothing and the focus goes
 	// back to where it came from.
@@ -144,15 +152,15 @@ func TestEverythingCanBeDoneWithTheKeyboard(t *testing.T) {
 	s.store("openai", "user_2", "sk-canary-of-user-2")
 	tabTo(t, p, "Accounts", "Shift+Tab")
 	p.Press("Enter")
-	focused(p, "Accounts")
+	arrived(p, "Accounts")
 	tabTo(t, p, "User id (optional)")
 	p.Type("user_2")
 	p.Press("Enter")
 	p.Gone("link", "user_1")
-	focused(p, "Accounts")
+	arrived(p, "Accounts")
 	tabTo(t, p, "user_2")
 	p.Press("Enter")
-	focused(p, "user_2 at openai")
+	arrived(p, "user_2 at openai")
 	tabTo(t, p, "Disconnect")
 	p.Press("Enter")
 	focused(p, "Cancel")
@@ -163,11 +171,11 @@ func TestEverythingCanBeDoneWithTheKeyboard(t *testing.T) {
 	// An organization's switch.
 	tabTo(t, p, "Organizations", "Shift+Tab")
 	p.Press("Enter")
-	focused(p, "Organizations")
+	arrived(p, "Organizations")
 	tabTo(t, p, "Organization id")
 	p.Type("org_1")
 	p.Press("Enter")
-	focused(p, "Organization org_1")
+	arrived(p, "Organization org_1")
 	tabTo(t, p, "OpenAI for org_1")
 	p.Press("Space")
 	p.Says("OpenAI is not allowed any more for org_1.")
@@ -175,7 +183,7 @@ func TestEverythingCanBeDoneWithTheKeyboard(t *testing.T) {
 	// An API key is issued and revoked.
 	tabTo(t, p, "API keys", "Shift+Tab")
 	p.Press("Enter")
-	focused(p, "API keys")
+	arrived(p, "API keys")
 	tabTo(t, p, "Name")
 	p.Type("reporting")
 	tabTo(t, p, "Read: look, and change nothing.")
@@ -194,12 +202,12 @@ func TestEverythingCanBeDoneWithTheKeyboard(t *testing.T) {
 	tabTo(t, p, "Revoke", "Shift+Tab")
 	p.Press("Enter")
 	p.Says("reporting is revoked.")
-	focused(p, "API keys") // its button is gone
+	arrived(p, "API keys") // its button is gone
 
 	// Origins, and the way out.
 	tabTo(t, p, "Settings", "Shift+Tab")
 	p.Press("Enter")
-	focused(p, "Settings")
+	arrived(p, "Settings")
 	tabTo(t, p, "Origins, one in a line (optional)")
 	p.Type("https://app.example.com")
 	tabTo(t, p, "Save origins")
@@ -209,7 +217,7 @@ func TestEverythingCanBeDoneWithTheKeyboard(t *testing.T) {
 	// The provider is removed, from the page's beginning, past its menu.
 	tabTo(t, p, "Integrations", "Shift+Tab")
 	p.Press("Enter")
-	focused(p, "Integrations")
+	arrived(p, "Integrations")
 	tabTo(t, p, "Skip to the page", "Shift+Tab")
 	p.Press("Enter")
 	if on := browsertest.Eval[string](p, "document.activeElement.id"); on != "main" {
@@ -217,7 +225,7 @@ func TestEverythingCanBeDoneWithTheKeyboard(t *testing.T) {
 	}
 	tabTo(t, p, "OpenAI")
 	p.Press("Enter")
-	focused(p, "OpenAI")
+	arrived(p, "OpenAI")
 	tabTo(t, p, "Remove OpenAI")
 	p.Press("Enter")
 	p.Says("1 account goes with it")
@@ -232,6 +240,22 @@ func TestEverythingCanBeDoneWithTheKeyboard(t *testing.T) {
 			t.Error(line)
 		}
 	}
+}
+
+func TestALatePageTakesTheFocusFromNobodyWhoWentOn(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	p := s.signedIn()
+	tabTo(t, p, "Accounts", "Shift+Tab")
+	wait, release := hold(p, "GET", "/keyvend/accounts")
+	p.Press("Enter")
+	wait()
+	tabTo(t, p, "Events")
+	release()
+	p.Find("heading", "Accounts")
+	focused(p, "Events")
+	p.Press("Enter")
+	arrived(p, "Events")
 }
 
 func TestALateAnswerAsksNobodyToSignInWhoSignedOut(t *testing.T) {

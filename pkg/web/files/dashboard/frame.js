@@ -91,6 +91,8 @@ class Frame {
   #drawing = new AbortController(); // ends when it is drawn anew, or left
   #drawn = ""; // the path of what is there
   #words = ""; // to be said with the next drawing
+  /** @type {Element | null} */
+  #left = null; // what had the focus when the page before was left
 
   /** @param {Visit} of */
   constructor(of) {
@@ -169,6 +171,7 @@ class Frame {
   #move() {
     this.#page.abort();
     this.#page = new AbortController();
+    this.#left = document.activeElement;
     fill(this.#failed);
     fill(this.#told);
   }
@@ -190,9 +193,15 @@ class Frame {
       scrollTo(0, 0);
     }
     this.#drawn = path;
-    if (moved && !main.contains(document.activeElement)) heading.focus();
+    if (moved && this.#waits()) heading.focus();
     if (this.#words !== "") fill(this.#told, plain(this.#words));
     this.#words = "";
+  }
+
+  /** waits: the focus has gone nowhere since the page before was left. */
+  #waits() {
+    const on = document.activeElement;
+    return on === document.body || (on === this.#left && !this.#main.contains(on));
   }
 
   /**
