@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -163,10 +164,14 @@ func (s *shop) signedIn() *browsertest.Page {
 	return p
 }
 
-// at goes to a page of the dashboard by its address.
+// at goes to a page of the dashboard by its address, and waits until the page that
+// was there is gone: it may have controls of the same names.
 func (s *shop) at(p *browsertest.Page, place string) {
 	s.t.Helper()
+	const left = `document.querySelector("#main > h1[data-left]") === null`
+	p.Do(fmt.Sprintf(`if (location.hash !== %q) document.querySelector("#main > h1")?.setAttribute("data-left", "")`, "#/"+place))
 	p.Visit(s.url + "/dashboard#/" + place)
+	p.Wait("that the page before is gone", func() bool { return browsertest.Eval[bool](p, left) })
 }
 
 func TestTheTypesAreRight(t *testing.T) {
