@@ -167,6 +167,7 @@ func TestF45_TheKeyIsNowhereWhenThePageIsLeftWhileItIsSaved(t *testing.T) {
 	p.Type(openAIKey)
 	p.Press("Enter")
 	p.Find("button", "Saving…")
+	p.Wait("the key on its way", func() bool { return k.waiting(putPath) > 0 })
 	if all := browsertest.Eval[string](p, everywhere); strings.Contains(all, openAIKey) {
 		t.Errorf("the page has the key while it is sent: %s", all)
 	}
