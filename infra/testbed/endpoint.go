@@ -43,6 +43,9 @@ type Endpoint struct {
 type Call struct {
 	Op   string // the operation: X-Amz-Target behind its dot
 	Body []byte
+	// Again: the SDK asks once more, by its header Amz-Sdk-Request, since the answer
+	// before was a fault or too late.
+	Again bool
 }
 
 // step is one line of a script.
@@ -172,6 +175,12 @@ func (e *Endpoint) verify(op string) {
 	}
 }
 
+func again(r *http.Request) bool {
+	attempt := r.Header.Get("Amz-Sdk-Request") // such as "attempt=2; max=3"
+	first, _, _ := strings.Cut(attempt, ";")
+	return first != "" && first != "attempt=1"
+}
+
 func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -180,7 +189,7 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	target := r.Header.Get("X-Amz-Target")
 	x := &Exchange{
-		Call:     Call{Op: target[strings.LastIndexByte(target, '.')+1:], Body: body},
+		Call:     Call{Op: target[strings.LastIndexByte(target, '.')+1:], Body: body, Again: again(r)},
 		Request:  r,
 		endpoint: e,
 	}

@@ -14,6 +14,11 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
 // echo is a service that answers with a JSON of the request and counts what
@@ -163,6 +168,23 @@ func TestUnprocessedKeysAreNotRead(t *testing.T) {
 	}
 	if upstream.count() != 1 {
 		t.Errorf("%d calls reached the service, want 1", upstream.count())
+	}
+}
+
+func TestTheLogTellsWhatTheSDKAsksAgain(t *testing.T) {
+	e := NewEndpoint(t, "")
+	e.On("PutItem", Fail(500, "InternalServerError"), Fail(400, "ValidationException"))
+	client := dynamodb.New(dynamodb.Options{
+		BaseEndpoint: &e.URL, Region: "eu-central-1", Credentials: aws.AnonymousCredentials{},
+		Retryer: retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = time.Millisecond }),
+	})
+	name := "table"
+	if _, err := client.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &name, Item: map[string]types.AttributeValue{}}); err == nil {
+		t.Fatal("two faults were an answer")
+	}
+	log := e.Log()
+	if len(log) != 2 || log[0].Again || !log[1].Again {
+		t.Errorf("the log is %+v", log)
 	}
 }
 
