@@ -189,7 +189,7 @@ func badKeys(t *testing.T, k *target) {
 			if headers != nil {
 				r.header["Authorization"] = headers
 			}
-			if a := quickly(t, func() answer { return shop.send(r) }); a.status != http.StatusUnauthorized || a.header.Get("WWW-Authenticate") != "Bearer" {
+			if a := shop.send(r); a.status != http.StatusUnauthorized || a.header.Get("WWW-Authenticate") != "Bearer" {
 				t.Errorf("%s: %v: %s", name, a, a.body)
 			}
 		}

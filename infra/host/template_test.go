@@ -331,9 +331,9 @@ func TestEachFunctionMayTouchItsOwnPartitionsAndNoOthers(t *testing.T) {
 		for _, letter := range letters {
 			pk := string(letter) + "#tenant_1"
 			for action, allowed := range map[string]string{
-				"GetItem": cell.read, "BatchGetItem": cell.read, "Query": cell.query,
+				"BatchGetItem": cell.read, "Query": cell.query,
 				"PutItem": cell.put, "ConditionCheckItem": cell.check, "DeleteItem": cell.remove,
-				"UpdateItem": "", "BatchWriteItem": "", "Scan": "", "PartiQLSelect": "", "PartiQLUpdate": "", "PartiQLDelete": "", "DeleteTable": "", "ExportTableToPointInTime": "",
+				"GetItem": "", "UpdateItem": "", "BatchWriteItem": "", "Scan": "", "PartiQLSelect": "", "PartiQLUpdate": "", "PartiQLDelete": "", "DeleteTable": "", "ExportTableToPointInTime": "",
 			} {
 				if got, want := may(action, tableARN, pk), strings.ContainsRune(allowed, letter); got != want {
 					t.Errorf("%s %s %s: %v", name, action, pk, got)
@@ -349,7 +349,7 @@ func TestEachFunctionMayTouchItsOwnPartitionsAndNoOthers(t *testing.T) {
 				}
 			}
 		}
-		for _, action := range []string{"Scan", "Query", "GetItem", "PutItem", "DeleteItem"} {
+		for _, action := range []string{"Scan", "Query", "GetItem", "BatchGetItem", "PutItem", "DeleteItem"} {
 			if may(action, tableARN) || may(action, tableARN+"/index/list") || may(action, tableARN+"/index/ids") {
 				t.Errorf("%s may %s without a partition key", name, action)
 			}
@@ -528,7 +528,7 @@ func TestVendHoldsNoActionThatWrites(t *testing.T) {
 		actions = append(actions, s.Actions...)
 	}
 	slices.Sort(actions)
-	if want := []string{"dynamodb:BatchGetItem", "dynamodb:GetItem", "logs:CreateLogStream", "logs:PutLogEvents", "sqs:SendMessage"}; !slices.Equal(actions, want) {
+	if want := []string{"dynamodb:BatchGetItem", "logs:CreateLogStream", "logs:PutLogEvents", "sqs:SendMessage"}; !slices.Equal(actions, want) {
 		t.Errorf("%v", actions)
 	}
 }
@@ -563,7 +563,7 @@ func TestTheFunctionForBrowsersOpensNoSecretAndSignsNoToken(t *testing.T) {
 			t.Errorf("it may write %c", letter)
 		}
 	}
-	if !may("PutItem", "U#tenant_1#u") || !may("GetItem", "D#tenant_1#u") {
+	if !may("PutItem", "U#tenant_1#u") || !may("BatchGetItem", "D#tenant_1#u") {
 		t.Error("it may not even do its work: this test sees nothing")
 	}
 	for _, s := range statements {
@@ -793,10 +793,10 @@ func TestAMessageOutlastsThrottlingAndAQueueThatIsNotWorkedOnIsTold(t *testing.T
 			if least := 6*f.Timeout + s.Window; q.Visibility < least || q.MaxReceives < 5 || q.DeadLetters == "" {
 				t.Errorf("the queue of %s: visibility %v, want at least %v; %d receives, want 5 or more; dead letters %q", name, q.Visibility, least, q.MaxReceives, q.DeadLetters)
 			}
-			if !alarmOn(t, template, "ApproximateAgeOfOldestMessage", q.LogicalID) {
+			if !alarmOn(t, template, "ApproximateAgeOfOldestMessage", "QueueName", q.LogicalID) {
 				t.Errorf("nobody is told that %s is not worked on", q.LogicalID)
 			}
-			if dead := byARN[q.DeadLetters]; !alarmOn(t, template, "ApproximateNumberOfMessagesVisible", dead.LogicalID) {
+			if dead := byARN[q.DeadLetters]; !alarmOn(t, template, "ApproximateNumberOfMessagesVisible", "QueueName", dead.LogicalID) {
 				t.Errorf("nobody is told of the dead letters of %s", q.LogicalID)
 			}
 		}
@@ -806,8 +806,8 @@ func TestAMessageOutlastsThrottlingAndAQueueThatIsNotWorkedOnIsTold(t *testing.T
 	}
 }
 
-// alarmOn reports whether there is an alarm on a metric of the queue.
-func alarmOn(t *testing.T, template *cfn.Template, metric, queue string) bool {
+// alarmOn reports whether there is an alarm on a metric of the resource.
+func alarmOn(t *testing.T, template *cfn.Template, metric, dimension, resource string) bool {
 	t.Helper()
 	for _, id := range template.Named("AWS::CloudWatch::Alarm") {
 		p, err := template.Properties(id, values(nil))
@@ -815,12 +815,30 @@ func alarmOn(t *testing.T, template *cfn.Template, metric, queue string) bool {
 			t.Fatal(err)
 		}
 		for _, d := range cfn.List(p["Dimensions"]) {
-			if p["MetricName"] == metric && cfn.Map(d)["Name"] == "QueueName" && cfn.Map(d)["Value"] == fmt.Sprint("local-", queue) {
+			if p["MetricName"] == metric && cfn.Map(d)["Name"] == dimension && cfn.Map(d)["Value"] == fmt.Sprint("local-", resource) {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// An event that finds no process to run in makes no error of the function: who only
+// counts those learns nothing of what Lambda gave up.
+func TestAnAlarmTellsWhatLambdaGaveUpOfFunctionsThatNobodyWaitsFor(t *testing.T) {
+	template, unattended := load(t), 0
+	for name, f := range functions(t) {
+		asynchronous := len(f.Schedules)+len(f.Logs) > 0
+		if asynchronous {
+			unattended++
+		}
+		if got := alarmOn(t, template, "AsyncEventsDropped", "FunctionName", f.LogicalID); got != asynchronous {
+			t.Errorf("%s: invoked asynchronously %v, an alarm on AsyncEventsDropped %v", name, asynchronous, got)
+		}
+	}
+	if unattended != 2 {
+		t.Errorf("%d functions that nobody waits for, want sweep and ledger", unattended)
+	}
 }
 
 // A schedule that stands still makes no errors: only what is missing tells.

@@ -447,7 +447,7 @@ func TestNoPackageIsNamedForNothing(t *testing.T) {
 // topLevel is all that lies at the top of the repository, beside dot-files.
 var topLevel = []string{
 	"functions", "pkg", "infra", "events", "template.yaml", "samconfig.toml", "go.mod", "go.sum", "README.md",
-	"Makefile", "LICENSE", "SECURITY.md", "CHANGELOG.md", "CONTRIBUTING.md",
+	"Makefile", "LICENSE", "SECURITY.md", "RUNBOOK.md", "CHANGELOG.md", "CONTRIBUTING.md",
 }
 
 func TestTheTopLevelIsAsTheDesignSays(t *testing.T) {

@@ -190,7 +190,8 @@ func TestSchedulesInvokeTheirFunctionUntilTheStackCloses(t *testing.T) {
 func TestFunctionsCanDoWhatTheirRolesAllowAndNothingElse(t *testing.T) {
 	s := begin(t, nil)
 	const put = `{"TableName":"TABLE","Item":{"PK":{"S":"%s"},"SK":{"S":"x"}}}`
-	const read = `{"TableName":"TABLE","Key":{"PK":{"S":"%s"},"SK":{"S":"x"}}}`
+	const one = `{"TableName":"TABLE","Key":{"PK":{"S":"%s"},"SK":{"S":"x"}}}`
+	const read = `{"RequestItems":{"TABLE":{"Keys":[{"PK":{"S":"%s"},"SK":{"S":"x"}}]}}}`
 	const list = `{"TableName":"TABLE","IndexName":"list","KeyConditionExpression":"list_pk = :p","ExpressionAttributeValues":{":p":{"S":"%s"}}}`
 	const wrap = `{"KeyId":"KEY","Plaintext":"YQ==","EncryptionContext":{"purpose":"%s"}}`
 	const ddb = "DynamoDB_20120810."
@@ -202,10 +203,11 @@ func TestFunctionsCanDoWhatTheirRolesAllowAndNothingElse(t *testing.T) {
 		{"providers", ddb + "PutItem", put, "K#t", false},
 		{"keys", ddb + "PutItem", put, "U#t#u", true},
 		{"keys", ddb + "PutItem", put, "I#t", false},
-		{"vend", ddb + "GetItem", read, "P#t", true},
+		{"vend", ddb + "BatchGetItem", read, "P#t", true},
+		{"vend", ddb + "GetItem", one, "P#t", false},
 		{"vend", ddb + "PutItem", put, "U#t#u", false},
 		{"vend", ddb + "Scan", `{"TableName":"TABLE"}%.0s`, "", false},
-		{"sweep", ddb + "DeleteItem", read, "U#t#u", true},
+		{"sweep", ddb + "DeleteItem", one, "U#t#u", true},
 		{"sweep", ddb + "PutItem", put, "U#t#u", false},
 		{"sweep", ddb + "Query", list, "U#t#i#0", true},
 		{"tenants", ddb + "Query", list, "T#TENANTS", true},
@@ -234,7 +236,7 @@ func TestFunctionsCanDoWhatTheirRolesAllowAndNothingElse(t *testing.T) {
 			t.Errorf("%s %s %s: %v", c.function, c.target, c.name, out["err"])
 		}
 	}
-	if d := s.Denied(); len(d["vend"]) != 3 || len(d["keys"]) != 1 {
+	if d := s.Denied(); len(d["vend"]) != 4 || len(d["keys"]) != 1 {
 		t.Errorf("denied: %v", d)
 	}
 }
