@@ -13,7 +13,7 @@ import (
 
 // Job deletes what it covers. Of a removed integration and an organization none of
 // that can be vended from the moment on at which the job was stored; of a user what
-// his offboarding did not delete is vended until the job does. Its JSON form is the
+// an offboarding that failed did not delete is vended until the job does. Its JSON form is the
 // stored one. Exactly one of IntegrationID, User and Organization is set.
 type Job struct {
 	ID            string    `json:"-"` // as in the row's key
