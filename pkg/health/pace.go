@@ -2,6 +2,7 @@ package health
 
 import (
 	"crypto/rand"
+	"maps"
 	"slices"
 	"time"
 
@@ -159,7 +160,9 @@ type Breaker struct {
 	Failures  int       `json:"failures"` // in a row
 	OpenUntil time.Time `json:"open_until,omitzero"`
 	Doubt     Doubt     `json:"doubt,omitzero"`
-	By        string    `json:"by,omitempty"` // as in Pace
+	// Own are doubts of the tenants that share the provider, each for his keys alone.
+	Own map[string]Doubt `json:"own,omitempty"`
+	By  string           `json:"by,omitempty"` // as in Pace
 
 	Revision int64 `json:"-"`
 }
@@ -171,12 +174,40 @@ const (
 	maxPause   = time.Hour
 )
 
-// Learn takes a finding about the key of an account into account and reports
-// whether that changed the breaker. worked: the key was good until then.
-func (b *Breaker) Learn(f Finding, account string, worked bool) bool {
-	changed := b.Record(f)
+// Learn takes a finding about a key into account and reports whether that changed
+// the breaker. worked: the key was good until then.
+func (b *Breaker) Learn(f Finding, of Refusal, worked bool) bool {
 	b.By = rand.Text()
-	return b.Doubt.Record(f, account, worked) || changed
+	changed := b.Record(f)
+	forAll := b.Doubt.Record(f, of, worked)
+	own := b.learnOwn(f, of, worked)
+	return changed || forAll || own
+}
+
+// learnOwn is Learn for the doubts that tenants have of their own. None begins while
+// the provider is doubted for all, or once that ran its time.
+func (b *Breaker) learnOwn(f Finding, of Refusal, worked bool) (changed bool) {
+	if of.Tenant == "" {
+		return false
+	}
+	worked = worked && !b.Doubt.settled(f.At)
+	own := map[string]Doubt{of.Tenant: {}}
+	maps.Copy(own, b.Own)
+	for tenant, d := range own {
+		changed = d.Record(f, Refusal{Account: of.Account}, worked && tenant == of.Tenant) || changed
+		own[tenant] = d
+	}
+	if changed {
+		maps.DeleteFunc(own, func(_ string, d Doubt) bool { return d.over(f.At) })
+		b.Own = own
+	}
+	return changed
+}
+
+// Doubted reports whether refusals of a tenant's keys say nothing at that time.
+func (b *Breaker) Doubted(tenant string, at time.Time) bool {
+	own := b.Own[tenant]
+	return b.Doubt.Holds(at) || own.Holds(at)
 }
 
 // Record takes into account whether a finding tells of trouble, and reports whether
