@@ -119,6 +119,22 @@ func (p *Pace) ReserveFor(tenant string, l Lane, perMinute int, from, until time
 	return slots[0]
 }
 
+// firstLooks is which part of his share of the slots for what people ask for a tenant
+// may have ahead for first looks of the schedule's.
+const firstLooks = 4
+
+// ReserveFirst is ReserveFor, of the slots for what people ask for, for the first look
+// at a key that would come late on schedule. Most of the tenant's share is left for
+// what is asked for.
+func (p *Pace) ReserveFirst(tenant string, perMinute int, from, until time.Time) time.Time {
+	p.forget(from)
+	p.prune(from)
+	if len(p.Ahead[tenant]) >= max(1, p.share(tenant, perMinute)/firstLooks) {
+		return time.Time{}
+	}
+	return p.ReserveFor(tenant, AskedLane, perMinute, from, until)
+}
+
 // prune leaves the slots of Ahead that are still ahead.
 func (p *Pace) prune(now time.Time) {
 	ahead := map[string][]int64{}

@@ -148,7 +148,7 @@ func (c *Checker) waits(ctx context.Context, v *Visit, r CheckRequest) (bool, er
 		return true, err
 	}
 	l := lane{health.ProviderKey(v.Integration), health.AskedLane, p.ChecksPerMinute()}
-	slots, err := takeSlots(ctx, c.Store, l, []string{tenantIn(v.Integration)}, health.Reachable(now), now.Add(MaxDelay))
+	slots, err := takeSlots(ctx, c.Store, l, []string{tenantIn(v.Integration)}, l.between(health.Reachable(now), now.Add(MaxDelay)))
 	switch {
 	case err != nil:
 		return false, err
