@@ -228,7 +228,7 @@ func TestAServiceOrSettingMayBeCalledLikeAMemberOfEveryObject(t *testing.T) {
 	p.Paste("canary00000000000000")
 	p.Press("Enter")
 	p.Says("constructor: the key is saved.")
-	if config := k.keys()[0]["config"].(object); len(config) != 0 {
+	if config, _ := k.keys()[0]["config"].(object); len(config) != 0 {
 		t.Errorf("the settings are %v", config)
 	}
 	for _, r := range p.Requests() {

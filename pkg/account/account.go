@@ -66,23 +66,24 @@ const Current Slot = "current"
 
 // Account is the row of a connected account. Its JSON form is the stored one.
 type Account struct {
-	ID            string                 `json:"id"`
-	Tenant        string                 `json:"-"` // as in the row's key
-	IntegrationID string                 `json:"integration_id"`
-	Slug          string                 `json:"-"` // as in the row's key
-	Owner         Owner                  `json:"-"` // as in the row's key
-	AuthMethod    integration.AuthMethod `json:"auth_method"`
-	State         State                  `json:"state"`
-	StateReason   StateReason            `json:"state_reason,omitempty"` // "": the tenant said so
-	Secrets       map[Slot]Secret        `json:"secrets"`
-	Config        map[string]string      `json:"config,omitempty"` // the provider's declared, non-secret fields; covered by the secrets' MACs
-	Metadata      map[string]string      `json:"metadata,omitempty"`
-	CreatedAt     time.Time              `json:"created_at"`
-	AsOf          time.Time              `json:"as_of,omitzero"` // see Since
-	UpdatedAt     time.Time              `json:"updated_at"`
-	ChangedBy     string                 `json:"changed_by,omitempty"` // who changed it last: an API key or, in the widget, the user; "": keyvend itself
-	ChangedIn     Place                  `json:"changed_in,omitempty"` // where that was
-	Requests      idempotency.Memory     `json:"requests,omitempty"`
+	ID             string                 `json:"id"`
+	Tenant         string                 `json:"-"` // as in the row's key
+	IntegrationID  string                 `json:"integration_id"`
+	Slug           string                 `json:"-"` // as in the row's key
+	Owner          Owner                  `json:"-"` // as in the row's key
+	AuthMethod     integration.AuthMethod `json:"auth_method"`
+	State          State                  `json:"state"`
+	StateReason    StateReason            `json:"state_reason,omitempty"` // "": the tenant said so
+	Secrets        map[Slot]Secret        `json:"secrets"`
+	Config         map[string]string      `json:"config,omitempty"`           // the provider's declared, non-secret fields; covered by the secrets' MACs
+	ConfigByReader bool                   `json:"config_by_reader,omitempty"` // an API key that vends gave it; covered as well
+	Metadata       map[string]string      `json:"metadata,omitempty"`
+	CreatedAt      time.Time              `json:"created_at"`
+	AsOf           time.Time              `json:"as_of,omitzero"` // see Since
+	UpdatedAt      time.Time              `json:"updated_at"`
+	ChangedBy      string                 `json:"changed_by,omitempty"` // who changed it last: an API key or, in the widget, the user; "": keyvend itself
+	ChangedIn      Place                  `json:"changed_in,omitempty"` // where that was
+	Requests       idempotency.Memory     `json:"requests,omitempty"`
 
 	Revision int64 `json:"-"`
 	// Damaged: the row is there and cannot be read. Who it is comes from its key
@@ -148,12 +149,13 @@ func Binding(in *integration.Integration, owner Owner) seal.Binding {
 }
 
 // Cover is what the MAC of a secret covers besides its binding.
-func (s *Secret) Cover(slot Slot, config map[string]string) seal.Cover {
+func (s *Secret) Cover(slot Slot, of *Account) seal.Cover {
 	return seal.Cover{
-		Slot:        string(slot),
-		Last4:       s.Last4,
-		Fingerprint: s.Fingerprint,
-		ExpiresAt:   s.ExpiresAt,
-		Config:      config,
+		Slot:           string(slot),
+		Last4:          s.Last4,
+		Fingerprint:    s.Fingerprint,
+		ExpiresAt:      s.ExpiresAt,
+		Config:         of.Config,
+		ConfigByReader: of.ConfigByReader,
 	}
 }

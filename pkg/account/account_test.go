@@ -58,7 +58,7 @@ func TestABindingNamesAllThatASecretBelongsTo(t *testing.T) {
 
 func TestACoverNamesAllThatMayBeToldOfASecret(t *testing.T) {
 	s := account.Secret{Last4: "cdef", Fingerprint: []byte{1}, ExpiresAt: time.Unix(1, 0)}
-	got := s.Cover(account.Current, map[string]string{"region": "eu"})
+	got := s.Cover(account.Current, &account.Account{Config: map[string]string{"region": "eu"}, ConfigByReader: true})
 	full(t, got)
 	if got.Slot != "current" || got.Last4 != s.Last4 || !got.ExpiresAt.Equal(s.ExpiresAt) || got.Config["region"] != "eu" {
 		t.Errorf("%+v", got)

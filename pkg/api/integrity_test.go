@@ -274,7 +274,7 @@ func TestF56_APlantedSecretDoesNotOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	binding := account.Binding(view.Integration, account.User("anna", ""))
-	cover := stored.Cover(account.Current, nil)
+	cover := stored.Cover(account.Current, &account.Account{})
 	planted, err := ingest.Seal(binding, header.SecretID, cover, secret.FromString("planted"))
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -27,11 +28,17 @@ var homes = map[string]string{
 	"own":     "api.acme.example",
 	"sited":   "eu.acme.example", // the setting is a part of the host
 	"plain":   "",                // has no check
+	"hosted":  "",                // has none either; the product's backend sends the key to the setting
 }
 
+// settings are what the keys are stored with.
+var settings = map[string]string{"grafana": `{"domain":"acme.grafana.net"}`, "sited": `{"site":"eu"}`, "hosted": `{"host":"good.example.com","path":"v1"}`}
+
 const (
-	atHome    = `{"placement":{"in":"header","name":"Authorization","template":"Bearer {key}"},"method":"GET","url":"https://api.acme.example/me","valid":[200],"invalid":[401]}`
-	siteField = `{"field":"site","label":"Site","description":"Where.","required":false,"default":"us","options":[{"value":"us","label":"US"},{"value":"eu","label":"EU"}]}`
+	atHome     = `{"placement":{"in":"header","name":"Authorization","template":"Bearer {key}"},"method":"GET","url":"https://api.acme.example/me","valid":[200],"invalid":[401]}`
+	siteField  = `{"field":"site","label":"Site","description":"Where.","required":false,"default":"us","options":[{"value":"us","label":"US"},{"value":"eu","label":"EU"}]}`
+	hostFields = `{"field":"host","label":"Host","description":"Yours.","required":true,"example":"a.example.com","format":"hostname"},
+		{"field":"path","label":"Path","description":"There.","required":false,"example":"v1","shapes":[{"parts":[{"alphabet":"visible","min_length":1,"max_length":200}]}]}`
 )
 
 // loot is a tenant with a key of anna's at each of the homes.
@@ -57,9 +64,10 @@ func newLoot(t *testing.T) loot {
 		l.Register(l.token, slug)
 	}
 	for slug, definition := range map[string]string{
-		"own":   `{"check":` + atHome + `}`,
-		"sited": `{"config_fields":[` + siteField + `],"check":` + strings.Replace(atHome, "api.", "{site}.", 1) + `}`,
-		"plain": `{}`,
+		"own":    `{"check":` + atHome + `}`,
+		"sited":  `{"config_fields":[` + siteField + `],"check":` + strings.Replace(atHome, "api.", "{site}.", 1) + `}`,
+		"plain":  `{}`,
+		"hosted": `{"config_fields":[` + hostFields + `]}`,
 	} {
 		l.Must(http.StatusCreated, l.token, "POST", "/data-integrations", `{"provider":"`+slug+`","enabled":true,"auth_methods":["api_key"],"custom_provider":{"name":"`+slug+`"}}`)
 		l.Must(http.StatusOK, l.token, "PATCH", "/keyvend/integrations/"+slug, definition)
@@ -76,10 +84,7 @@ func newLoot(t *testing.T) loot {
 
 // store stores anna's key of a slug, with the settings that it has to have.
 func (l loot) store(slug string) {
-	config := map[string]string{"grafana": `{"domain":"acme.grafana.net"}`, "sited": `{"site":"eu"}`}[slug]
-	if config == "" {
-		config = "null"
-	}
+	config := cmp.Or(settings[slug], "null")
 	l.accounts[slug] = l.Must(http.StatusOK, l.token, "PUT", "/data-integrations/"+slug+"/api-key",
 		`{"user_id":"anna","secret":"`+secretOf(slug)+`","config":`+config+`}`).Text("id")
 }
@@ -135,6 +140,8 @@ func attempts() []string {
 		`{'config_fields':[` + derived("-", "0") + `],'check':` + strings.Replace(atHome, "/me", "/me/{part}?q={part}", 1) + `}`,
 		`{'config_fields':[` + derived("-", "0") + `],'check':` + strings.Replace(atHome, "api.acme.example", "{part}.acme.example", 1) + `}`,
 		`{'check':` + strings.Replace(atHome, `"valid"`, `"when":[{"status":200,"all":[{"path":"authorization","starts_with":"Bearer sk-"}],"verdict":"limited"}],"valid"`, 1) + `}`,
+		`{'config':{'host':'thief.example','path':'v1'}}`, `{'config':{'host':'good.example.com','path':'.thief.example'}}`, `{'config':{'path':'@thief.example'}}`,
+		`{'config_fields':[` + strings.ReplaceAll(hostFields, `,"format":"hostname"`, "") + `]}`, `{'config':{'host':'thief.example','path':'v1'}}`, // the host no hostname any more
 		`{'config':{'domain':'thief.example','site':'us'},'metadata':{'a':'b'}}`, `{'config':{'site':'us'}}`, `{'config':{}}`,
 		`{'state':'connected'}`, `{'enabled':true,'custom_provider':{'name':'Trust me'},'description':'Paste your key.'}`,
 		// Keys of his own, beside those that are there.
@@ -268,6 +275,9 @@ func TestF60_F61_AStolenDashboardSessionComesByNoStoredKeyInAnyNumberOfSteps(t *
 	if asked == 0 {
 		t.Error("no provider was asked: this test sees nothing")
 	}
+	for slug := range homes {
+		l.vendsAsStored(t, slug)
+	}
 
 	// Keys that are brought later go nowhere else either, where a check was there
 	// before.
@@ -291,6 +301,180 @@ func TestF60_F61_AStolenDashboardSessionComesByNoStoredKeyInAnyNumberOfSteps(t *
 		l.Check()
 	}
 	l.days(t)
+}
+
+// vendsAsStored fails the test if anna's key of a slug is vended beside anything but
+// what it was stored with.
+func (l loot) vendsAsStored(t *testing.T, slug string) {
+	t.Helper()
+	var vended struct {
+		Credential struct {
+			Value  string
+			Config map[string]string
+		}
+	}
+	got := l.Vend(l.token, slug, "anna")
+	if err := json.Unmarshal([]byte(got.Body), &vended); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{}
+	if settings[slug] != "" {
+		if err := json.Unmarshal([]byte(settings[slug]), &want); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if vended.Credential.Value != secretOf(slug) || !maps.Equal(vended.Credential.Config, want) {
+		t.Errorf("%s is vended with %v", slug, vended.Credential.Config)
+	}
+}
+
+// A thief stores a key of his own in anna's accounts, with his host beside it. When he
+// has been thrown out, anna and her product's backend bring hers as ever.
+func TestF60_F61_NobodysKeyGoesWhereAThiefsKeyWasStoredWith(t *testing.T) {
+	plants := map[string]func(l loot, session, slug, config string) boottest.Answer{
+		"session": func(l loot, session, slug, config string) boottest.Answer {
+			return l.Do(session, "PUT", "/data-integrations/"+slug+"/api-key", `{"user_id":"anna","secret":"walked-0123456789","config":`+config+`}`)
+		},
+		"session, inline": func(l loot, session, slug, config string) boottest.Answer {
+			return l.Do(session, "PUT", "/data-integrations/"+slug, `{"api_key":{"user_id":"anna","secret":"walked-0123456789","config":`+config+`}}`)
+		},
+		"an API key of the session's": func(l loot, session, slug, config string) boottest.Answer {
+			issued := l.Must(http.StatusCreated, session, "POST", "/keyvend/api_keys", `{"name":"mine","scopes":["manage"]}`).Text("token")
+			return l.Do(issued, "PUT", "/data-integrations/"+slug+"/api-key", `{"user_id":"anna","secret":"walked-0123456789","config":`+config+`}`)
+		},
+		"a widget token of the session's": func(l loot, session, slug, config string) boottest.Answer {
+			return l.Do(l.WidgetToken(session, "anna", ""), "PUT", "/_widgets/DataIntegrations/"+slug+"/api-key", `{"secret":"walked-0123456789","config":`+config+`}`)
+		},
+	}
+	brings := map[string]func(l loot, slug, config string) boottest.Answer{
+		"the widget": func(l loot, slug, config string) boottest.Answer {
+			return l.Do(l.WidgetToken(l.token, "anna", ""), "PUT", "/_widgets/DataIntegrations/"+slug+"/api-key", `{"secret":"`+secretOf(slug)+`"`+config+`}`)
+		},
+		"a backend": func(l loot, slug, config string) boottest.Answer {
+			return l.Do(l.token, "PUT", "/data-integrations/"+slug+"/api-key", `{"user_id":"anna","secret":"`+secretOf(slug)+`"`+config+`}`)
+		},
+		"a backend, inline": func(l loot, slug, config string) boottest.Answer {
+			return l.Do(l.token, "PUT", "/data-integrations/"+slug, `{"api_key":{"user_id":"anna","secret":"`+secretOf(slug)+`"`+config+`}}`)
+		},
+	}
+	thiefs := map[string]string{
+		"grafana": `{"domain":"thief.example"}`, "sited": `{"site":"us"}`, "hosted": `{"host":"thief.example"}`,
+	}
+	for planting, plant := range plants {
+		for bringing, bring := range brings {
+			t.Run(planting+", "+bringing, func(t *testing.T) {
+				l := newLoot(t)
+				l.Site = "same-origin"
+				session := l.Session(l.Key(l.tenant, "manage"))
+				for slug, config := range thiefs {
+					l.Must(http.StatusNoContent, l.token, "DELETE", "/user_management/users/anna/connected_accounts/"+slug, "")
+					if got := plant(l, session, slug, config); got.Status != http.StatusOK {
+						t.Fatalf("%s: %d %s", slug, got.Status, got.Body)
+					}
+				}
+				l.Must(http.StatusNoContent, session, "DELETE", "/keyvend/sessions", "")
+				l.Clock.Pass(time.Minute)
+				if got := l.Do(l.WidgetToken(l.token, "anna", ""), "GET", offers, ""); got.Status != http.StatusOK || strings.Contains(got.Body, "thief") || strings.Contains(got.Body, `"site":"us"`) {
+					t.Errorf("a form begins with what is the thief's: %d %s", got.Status, got.Body)
+				}
+				for slug := range thiefs {
+					got := bring(l, slug, "")
+					if got.Status != http.StatusUnprocessableEntity || !strings.Contains(got.Body, "send config along with the key") || strings.Contains(got.Body, "thief") {
+						t.Errorf("%s: %d %s", slug, got.Status, got.Body)
+					}
+					l.days(t)
+					if strings.Contains(l.Vend(l.token, slug, "anna").Body, secretOf(slug)) {
+						t.Errorf("%s: anna's key is vended with what is the thief's", slug)
+					}
+					if got := bring(l, slug, `,"config":`+settings[slug]); got.Status != http.StatusOK {
+						t.Errorf("%s: %d %s", slug, got.Status, got.Body)
+					}
+					l.days(t)
+				}
+			})
+		}
+	}
+}
+
+// What leads to nobody but the provider goes on with any key, and all of it when it was
+// given by who may read keys.
+func TestSettingsGoOnWithTheNextKeyWhereNobodyCanStealItByThem(t *testing.T) {
+	l := newLoot(t)
+	l.Site = "same-origin"
+	l.Register(l.token, "mailgun")
+	manager := l.Key(l.tenant, "manage")
+	const eu = `{"api_host":"api.eu.mailgun.net"}`
+	for name, put := range map[string]func(slug, rest string) boottest.Answer{
+		"a key that vends": func(slug, rest string) boottest.Answer {
+			return l.Do(l.token, "PUT", "/data-integrations/"+slug+"/api-key", `{"user_id":"anna","secret":"`+secretOf(slug)+`"`+rest+`}`)
+		},
+		"a key that does not": func(slug, rest string) boottest.Answer {
+			return l.Do(manager, "PUT", "/data-integrations/"+slug+"/api-key", `{"user_id":"anna","secret":"`+secretOf(slug)+`"`+rest+`}`)
+		},
+		"the widget": func(slug, rest string) boottest.Answer {
+			return l.Do(l.WidgetToken(l.token, "anna", ""), "PUT", "/_widgets/DataIntegrations/"+slug+"/api-key", `{"secret":"`+secretOf(slug)+`"`+rest+`}`)
+		},
+	} {
+		for range 2 {
+			if got := put("mailgun", `,"config":`+eu); got.Status != http.StatusOK {
+				t.Errorf("%s: %d %s", name, got.Status, got.Body)
+			}
+			for range 2 {
+				if got := put("mailgun", ""); got.Status != http.StatusOK || l.Vend(l.token, "mailgun", "anna").Text("credential.config.api_host") != "api.eu.mailgun.net" {
+					t.Errorf("%s: %d %s", name, got.Status, got.Body)
+				}
+			}
+			l.store("grafana")
+			for range 2 {
+				if got := put("grafana", ""); got.Status != http.StatusOK {
+					t.Errorf("%s: %d %s", name, got.Status, got.Body)
+				}
+				l.vendsAsStored(t, "grafana")
+			}
+		}
+	}
+}
+
+func TestF61_WhoGaveSettingsIsNotChangedInTheTable(t *testing.T) {
+	l := newLoot(t)
+	l.Must(http.StatusOK, l.Key(l.tenant, "manage"), "PUT", "/data-integrations/grafana/api-key", `{"user_id":"anna","secret":"walked-0123456789","config":{"domain":"thief.example"}}`)
+	l.Edit(boottest.AccountRow(l.tenant, "anna", "grafana", ""), func(r boottest.Row) { r["config_by_reader"] = true })
+	if got := l.Do(l.token, "PUT", "/data-integrations/grafana/api-key", `{"user_id":"anna","secret":"`+secretOf("grafana")+`"}`); got.Status >= 500 {
+		t.Errorf("%d %s", got.Status, got.Body)
+	}
+	if got := l.Vend(l.token, "grafana", "anna").Text("credential.config.domain"); got != "" {
+		t.Errorf("vended with %s", got)
+	}
+	l.days(t)
+}
+
+// What stands beside a stored key is for its backend to go by.
+func TestF60_SettingsOfAStoredKeyChangeForNobodyWhoMayNotReadIt(t *testing.T) {
+	l := newLoot(t)
+	manager := l.Key(l.tenant, "manage")
+	path := "/keyvend/accounts/" + l.accounts["hosted"]
+	for name, c := range map[string]struct {
+		token, config string
+		status        int
+	}{
+		"session, host":             {l.Session(manager), `{"host":"thief.example","path":"v1"}`, 422},
+		"session, path":             {l.Session(manager), `{"host":"good.example.com","path":"v2"}`, 422},
+		"session, nothing":          {l.Session(manager), settings["hosted"], 200},
+		"a key that does not vend":  {manager, `{"host":"good.example.com","path":"v2"}`, 422},
+		"a key that vends, host":    {l.token, `{"host":"thief.example","path":"v1"}`, 422},
+		"a key that vends, no host": {l.token, `{"path":"v1"}`, 422},
+		"a key that vends, nothing": {l.token, settings["hosted"], 200},
+	} {
+		got := l.Do(c.token, "PATCH", path, `{"config":`+c.config+`}`)
+		if got.Status != c.status || c.status == 422 && !strings.Contains(got.Body, "bound_to_secret") {
+			t.Errorf("%s: %d %s", name, got.Status, got.Body)
+		}
+		l.vendsAsStored(t, "hosted")
+	}
+	l.Must(http.StatusOK, l.token, "PATCH", path, `{"config":{"host":"good.example.com","path":"v2"}}`)
+	if got := l.Vend(l.token, "hosted", "anna").Text("credential.config.path"); got != "v2" {
+		t.Errorf("the path is %s", got)
+	}
 }
 
 func TestF60_WhoChangesACheckReadsNoKeyOutOfItsVerdicts(t *testing.T) {

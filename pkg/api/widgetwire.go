@@ -3,6 +3,7 @@ package api
 import (
 	"keyvend/pkg/account"
 	"keyvend/pkg/catalog"
+	"keyvend/pkg/integration"
 	"keyvend/pkg/vault"
 )
 
@@ -195,18 +196,20 @@ func offerOnWire(o vault.Offer) wireOffer {
 		w.ConfigFields = []catalog.ConfigField{}
 	}
 	if o.Profile != nil {
-		w.Account = ownAccountOnWire(*o.Profile)
+		w.Account = ownAccountOnWire(*o.Profile, o.Integration)
 	}
 	return w
 }
 
-func ownAccountOnWire(p vault.Profile) *wireOwnAccount {
+// ownAccountOnWire is an account as its user sees it. A form begins with what it has
+// for settings: nothing that could send another key elsewhere without a word.
+func ownAccountOnWire(p vault.Profile, in *integration.Integration) *wireOwnAccount {
 	a := p.Account
 	return &wireOwnAccount{
 		ID:          a.ID,
 		State:       string(a.State),
 		APIKeyLast4: last4(a),
-		Config:      orEmpty(a.Config),
+		Config:      orEmpty(vault.Inheritable(in, a)),
 		ExpiresAt:   stampOrNil(a.Secrets[account.Current].ExpiresAt),
 		Health:      healthOnWire(p.Check, p.Every),
 		LastUsedAt:  stampOrNil(p.UsedAt),

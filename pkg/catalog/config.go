@@ -43,6 +43,9 @@ const MaxValue = 255
 // formatHostname is the one named format there is.
 const formatHostname = "hostname"
 
+// AnyHost reports whether a value of the field is the name of a host of anybody's.
+func (f ConfigField) AnyHost() bool { return f.Format == formatHostname && len(f.Options) == 0 }
+
 // Check reports whether value may be stored for the field. When it may not,
 // reason is a sentence for the person who entered it, which never repeats the
 // value: it may be a key that was pasted into the wrong field. An empty value

@@ -136,6 +136,8 @@ func cover() seal.Cover {
 		Slot: "current", Last4: "cdef", Fingerprint: []byte("fingerprint"),
 		ExpiresAt: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC),
 		Config:    map[string]string{"region": "eu", "account": "42"},
+
+		ConfigByReader: true,
 	}
 }
 

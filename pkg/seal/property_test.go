@@ -34,6 +34,8 @@ func drawCover(t *rapid.T) seal.Cover {
 		Slot: text().Draw(t, "slot"), Last4: text().Draw(t, "last four"),
 		Fingerprint: rapid.SliceOf(rapid.Byte()).Draw(t, "fingerprint"),
 		Config:      rapid.MapOfN(text(), text(), 0, 3).Draw(t, "config"),
+
+		ConfigByReader: rapid.Bool().Draw(t, "by reader"),
 	}
 	if rapid.Bool().Draw(t, "expires") {
 		c.ExpiresAt = time.Unix(rapid.Int64Range(-1<<40, 1<<40).Draw(t, "expiry"), 0)
@@ -114,7 +116,7 @@ func TestPropertyOpenFailsForAnyChangedFieldOfTheCover(t *testing.T) {
 		}
 		// One field of another cover, or all.
 		changed := was
-		switch rapid.IntRange(0, 5).Draw(t, "field") {
+		switch rapid.IntRange(0, 6).Draw(t, "field") {
 		case 0:
 			changed.Slot = now.Slot
 		case 1:
@@ -125,11 +127,13 @@ func TestPropertyOpenFailsForAnyChangedFieldOfTheCover(t *testing.T) {
 			changed.ExpiresAt = now.ExpiresAt
 		case 4:
 			changed.Config = now.Config
+		case 5:
+			changed.ConfigByReader = now.ConfigByReader
 		default:
 			changed = now
 		}
 		same := changed.Slot == was.Slot && changed.Last4 == was.Last4 && bytes.Equal(changed.Fingerprint, was.Fingerprint) &&
-			changed.ExpiresAt.Equal(was.ExpiresAt) && maps.Equal(changed.Config, was.Config)
+			changed.ExpiresAt.Equal(was.ExpiresAt) && maps.Equal(changed.Config, was.Config) && changed.ConfigByReader == was.ConfigByReader
 		if _, err = opening.Open(b, changed, s); same != (err == nil) || (err != nil && !errors.Is(err, seal.ErrIntegrity)) {
 			t.Fatalf("same %v: %v", same, err)
 		}

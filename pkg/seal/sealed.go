@@ -39,7 +39,10 @@ type Cover struct {
 	Last4       string
 	Fingerprint []byte
 	ExpiresAt   time.Time         // covered to the second; zero = never
-	Config      map[string]string // the values that reach a check's URL
+	Config      map[string]string // what the secret is used with
+	// ConfigByReader: who gave Config may read secrets. A cover of before there was
+	// this is one that says no.
+	ConfigByReader bool
 }
 
 // Sealed is a sealed secret as it lies in the table.
@@ -161,6 +164,9 @@ func (c Cover) encode() []byte {
 	for _, k := range slices.Sorted(maps.Keys(c.Config)) {
 		e.text(k)
 		e.text(c.Config[k])
+	}
+	if c.ConfigByReader {
+		e = append(e, 1)
 	}
 	return e
 }

@@ -46,18 +46,19 @@ func covers(c seal.Cover) map[string]seal.Cover {
 		return other
 	}
 	return map[string]seal.Cover{
-		"slot":          vary(func(c *seal.Cover) { c.Slot = "previous" }),
-		"last four":     vary(func(c *seal.Cover) { c.Last4 = "aaaa" }),
-		"fingerprint":   vary(func(c *seal.Cover) { c.Fingerprint = []byte("another") }),
-		"expiry":        vary(func(c *seal.Cover) { c.ExpiresAt = c.ExpiresAt.Add(time.Second) }),
-		"no expiry":     vary(func(c *seal.Cover) { c.ExpiresAt = time.Time{} }),
-		"1970":          vary(func(c *seal.Cover) { c.ExpiresAt = time.Unix(0, 0) }),
-		"config value":  vary(func(c *seal.Cover) { c.Config["region"] = "us" }),
-		"config key":    vary(func(c *seal.Cover) { delete(c.Config, "region"); c.Config["zone"] = "eu" }),
-		"config more":   vary(func(c *seal.Cover) { c.Config["more"] = "" }),
-		"config less":   vary(func(c *seal.Cover) { delete(c.Config, "region") }),
-		"no config":     vary(func(c *seal.Cover) { c.Config = nil }),
-		"shifted bytes": vary(func(c *seal.Cover) { c.Slot, c.Last4 = c.Slot+"c", "def" }),
+		"slot":           vary(func(c *seal.Cover) { c.Slot = "previous" }),
+		"last four":      vary(func(c *seal.Cover) { c.Last4 = "aaaa" }),
+		"fingerprint":    vary(func(c *seal.Cover) { c.Fingerprint = []byte("another") }),
+		"expiry":         vary(func(c *seal.Cover) { c.ExpiresAt = c.ExpiresAt.Add(time.Second) }),
+		"no expiry":      vary(func(c *seal.Cover) { c.ExpiresAt = time.Time{} }),
+		"1970":           vary(func(c *seal.Cover) { c.ExpiresAt = time.Unix(0, 0) }),
+		"config value":   vary(func(c *seal.Cover) { c.Config["region"] = "us" }),
+		"config key":     vary(func(c *seal.Cover) { delete(c.Config, "region"); c.Config["zone"] = "eu" }),
+		"config more":    vary(func(c *seal.Cover) { c.Config["more"] = "" }),
+		"config less":    vary(func(c *seal.Cover) { delete(c.Config, "region") }),
+		"no config":      vary(func(c *seal.Cover) { c.Config = nil }),
+		"config by none": vary(func(c *seal.Cover) { c.ConfigByReader = false }),
+		"shifted bytes":  vary(func(c *seal.Cover) { c.Slot, c.Last4 = c.Slot+"c", "def" }),
 	}
 }
 

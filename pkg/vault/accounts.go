@@ -121,10 +121,6 @@ func place(v *Visit, in *integration.Integration, up Upsert, clock ident.Clock) 
 		return nil, false, errLeft
 	}
 	now := clock.Now()
-	if !up.ExpiresAt.IsZero() && !up.ExpiresAt.After(now) {
-		return nil, false, fault.New(fault.Invalid, "unprocessable_entity",
-			"expires_at has passed already: the provider will refuse this key. Bring a newer one, or leave expires_at out.")
-	}
 	found := living(v, in)
 	if !v.means(found) {
 		return nil, false, errNoAccount
@@ -142,8 +138,12 @@ func place(v *Visit, in *integration.Integration, up Upsert, clock ident.Clock) 
 				"This user has a connected account for this provider already. Replace its key with PUT.")
 		}
 	}
+	if !up.ExpiresAt.IsZero() && !up.ExpiresAt.After(now) {
+		return nil, false, fault.New(fault.Invalid, "unprocessable_entity",
+			"expires_at has passed already: the provider will refuse this key. Bring a newer one, or leave expires_at out.")
+	}
 	next = successor(v, in, found, now, clock)
-	if next.Config, err = nextConfig(v, in, found, up.Config); err != nil {
+	if err := configure(v, in, next, found, up.Config); err != nil {
 		return nil, false, err
 	}
 	if up.Metadata != nil {
@@ -180,15 +180,17 @@ func Doubt(in *integration.Integration, key secret.Text) (paste.Mistake, bool) {
 	return paste.Doubt(string(text), len(p.KeyShapes) > 0 && p.LooksLike(text), vendor)
 }
 
-// nextConfig is the config that was brought, or else the one that is stored.
-func nextConfig(v *Visit, in *integration.Integration, living *account.Account, brought map[string]string) (map[string]string, error) {
+// configure gives next the settings that were brought, or else those of the living
+// account that it carries on.
+func configure(v *Visit, in *integration.Integration, next, living *account.Account, brought map[string]string) error {
 	switch {
 	case brought != nil:
-		return brought, checkConfig(in, brought)
+		next.Config, next.ConfigByReader = brought, v.mayRead()
+		return checkConfig(in, brought)
 	case living != nil:
-		return vouchedConfig(v, in, living), nil
+		return inherit(v, in, next, living)
 	}
-	return nil, nil
+	return nil
 }
 
 // living is the account that was found, if it belongs to in and was not made
@@ -245,7 +247,7 @@ func sealed(v *Visit, in *integration.Integration, a *account.Account, up Upsert
 		CreatedAt:   now,
 		ExpiresAt:   up.ExpiresAt,
 	}
-	out, err := v.Ingest.Seal(account.Binding(in, a.Owner), seal.SecretID(id), s.Cover(account.Current, a.Config), up.Secret)
+	out, err := v.Ingest.Seal(account.Binding(in, a.Owner), seal.SecretID(id), s.Cover(account.Current, a), up.Secret)
 	if err != nil {
 		return s, sealFault(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"keyvend/pkg/account"
+	"keyvend/pkg/apikey"
 	"keyvend/pkg/catalog"
 	"keyvend/pkg/fault"
 	"keyvend/pkg/integration"
@@ -15,18 +16,23 @@ import (
 )
 
 // reconfigure sets the values of config in a, nil leaving them as they are, and
-// re-makes the MACs that cover them. What reaches the address that a key is
-// sent to when it is checked changes only by an upsert that brings the secret
-// again.
+// re-makes the MACs that cover them. Keys go where their settings say, by checks and
+// by the product's backend: so what a stored key is used with is changed by nobody
+// who may not read it, and what can name a host only by an upsert that brings the
+// secret again.
 func reconfigure(v *Visit, a *account.Account, config map[string]string) error {
 	if config == nil || maps.Equal(config, a.Config) {
 		return nil
 	}
 	var details []fault.Detail
 	for _, name := range changed(a.Config, config) {
-		if steers(v.Integration, name) {
+		switch {
+		case steers(v.Integration, name):
 			details = append(details, fault.Detail{Code: "bound_to_secret", Field: "config." + name,
-				Message: "This setting can decide where a check sends the key, so it changes together with the key only: PUT /data-integrations/{slug}/api-key."})
+				Message: "This setting can decide where the key is sent, so it changes together with the key only: PUT /data-integrations/{slug}/api-key."})
+		case !v.mayRead():
+			details = append(details, fault.Detail{Code: "bound_to_secret", Field: "config." + name,
+				Message: "A stored key is used with this setting, so it changes together with the key, or by an API key with the scope vend: PUT /data-integrations/{slug}/api-key."})
 		}
 	}
 	if err := wrongValues(details); err != nil {
@@ -35,10 +41,11 @@ func reconfigure(v *Visit, a *account.Account, config map[string]string) error {
 	if err := checkConfig(v.Integration, config); err != nil {
 		return err
 	}
-	binding := account.Binding(v.Integration, a.Owner)
+	binding, next := account.Binding(v.Integration, a.Owner), *a
+	next.Config = config
 	secrets := make(map[account.Slot]account.Secret, len(a.Secrets))
 	for slot, s := range a.Secrets {
-		moved, err := v.Ingest.Move(binding, s.Cover(slot, a.Config), s.Cover(slot, config), seal.Sealed{Secret: s.Sealed, MAC: s.MAC})
+		moved, err := v.Ingest.Move(binding, s.Cover(slot, a), s.Cover(slot, &next), seal.Sealed{Secret: s.Sealed, MAC: s.MAC})
 		if err != nil {
 			return sealFault(err)
 		}
@@ -63,17 +70,22 @@ func changed(before, after map[string]string) []string {
 	})
 }
 
-// steers reports whether a config value can decide where a check sends the key.
-// The catalog may still gain a check that every declared field reaches. A custom
-// provider's first check is never made with a secret that was sealed before it.
+// steers reports whether a config value can decide where the key is sent: it is a
+// host's name, which a backend uses as well, or a check takes it. The catalog may
+// still gain a check that every declared field reaches. A custom provider's first
+// check is never made with a secret that was sealed before it.
 func steers(in *integration.Integration, name string) bool {
 	p := in.Provider()
-	if p.Check != nil {
-		return p.Check.Reaches(name)
+	field, declared := p.Field(name)
+	if p.Check != nil && p.Check.Reaches(name) {
+		return true
 	}
-	_, declared := p.Field(name)
-	return declared && in.Custom == nil
+	return declared && (field.AnyHost() || p.Check == nil && in.Custom == nil)
 }
+
+// mayRead reports whether the caller may read stored keys. He decides nothing about
+// where keys go that he could not do without: he has them.
+func (v *Visit) mayRead() bool { return v.View.APIKey.Allows(apikey.Vend) }
 
 // checkConfig says what is wrong with config values brought for in: only
 // fields that the provider declares are taken. A required one may be missing:
@@ -117,6 +129,42 @@ func wrongValues(details []fault.Detail) error {
 	return wrong
 }
 
+// inherit gives next, to which another secret comes without a word of its settings,
+// those of the account that it carries on. What could send the secret to another than
+// the provider goes on only if somebody gave it who may read keys: whoever may not, and
+// stores a key of his own in a user's account, must not get that user's next one.
+func inherit(v *Visit, in *integration.Integration, next, before *account.Account) error {
+	config := vouchedConfig(v, in, before)
+	if next.Config = config; config == nil {
+		next.ConfigByReader = false
+		return nil
+	}
+	var details []fault.Detail
+	for _, name := range slices.Sorted(maps.Keys(config)) {
+		if !next.ConfigByReader && !harmless(in, name) {
+			details = append(details, fault.Detail{Code: "required", Field: "config." + name,
+				Message: "This setting can decide where the key is sent, so another key does not take it over: send config along with the key, or disconnect first."})
+		}
+	}
+	return wrongValues(details)
+}
+
+// harmless reports whether no value of a setting leads away from the provider, as
+// those do not that the catalog has, but for whole names of hosts. A custom provider's
+// settings are what its definition says today, which may be another tomorrow.
+func harmless(in *integration.Integration, name string) bool {
+	field, _ := in.Provider().Field(name)
+	return in.Custom == nil && !field.AnyHost()
+}
+
+// Inheritable are those settings of a, an account of in, that do not keep another key
+// from coming without any.
+func Inheritable(in *integration.Integration, a *account.Account) map[string]string {
+	config := maps.Clone(a.Config)
+	maps.DeleteFunc(config, func(name, _ string) bool { return !a.ConfigByReader && !harmless(in, name) })
+	return config
+}
+
 // vouchedConfig is the config of a, if the secret that was stored with it says
 // so: what somebody wrote into the table is not carried over to the next secret.
 func vouchedConfig(v *Visit, in *integration.Integration, a *account.Account) map[string]string {
@@ -125,7 +173,7 @@ func vouchedConfig(v *Visit, in *integration.Integration, a *account.Account) ma
 	}
 	s := a.Secrets[account.Current]
 	stored := seal.Sealed{Secret: s.Sealed, MAC: s.MAC}
-	if v.Ingest.Verify(account.Binding(in, a.Owner), s.Cover(account.Current, a.Config), stored) != nil {
+	if v.Ingest.Verify(account.Binding(in, a.Owner), s.Cover(account.Current, a), stored) != nil {
 		return nil
 	}
 	return maps.Clone(a.Config)

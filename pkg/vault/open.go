@@ -33,7 +33,7 @@ func open(ctx context.Context, keys OpeningKeyring, v *Visit, a *account.Account
 		}
 	}
 	owner := account.User(v.User, v.Target.Organization) // as asked for, not as stored
-	text, err := key.Open(account.Binding(v.Integration, owner), stored.Cover(account.Current, a.Config),
+	text, err := key.Open(account.Binding(v.Integration, owner), stored.Cover(account.Current, a),
 		seal.Sealed{Secret: stored.Sealed, MAC: stored.MAC})
 	if err != nil {
 		return opened{}, sealFault(err)

@@ -199,9 +199,15 @@ export class KeyForm {
     where.focus();
   }
 
+  /**
+   * Where nothing stood and nothing was entered, nothing is said, with which keyvend
+   * asks for what it has and no form may begin with.
+   */
   #config() {
-    if (this.settings.length === 0) return undefined;
-    return Object.fromEntries(this.settings.map(({ field, control }) => [field.field, control.value.trim()]).filter(([, value]) => value !== ""));
+    const { account } = this.offer;
+    const entered = this.settings.map(({ field, control }) => [field.field, control.value.trim()]).filter(([, value]) => value !== "");
+    const untouched = account && entered.length === 0 && !this.settings.some(({ field }) => own(account.config, field.field));
+    return this.settings.length === 0 || untouched ? undefined : Object.fromEntries(entered);
   }
 }
 

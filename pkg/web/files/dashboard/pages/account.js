@@ -6,7 +6,7 @@ import { deed } from "../controls.js";
 import { ask } from "../dialogs.js";
 import { Refusal } from "../api.js";
 import { pairs } from "../editors.js";
-import { choice, form, text } from "../forms.js";
+import { form, text } from "../forms.js";
 import { keyNames } from "../keynames.js";
 import { to } from "../router.js";
 import { table } from "../tables.js";
@@ -49,7 +49,7 @@ export async function account(context, id) {
       ),
       el("section", {}, el("h2", {}, "Who read the key"), readers(reads, keys)),
       el("section", {}, el("h2", {}, "Stored keys"), secrets(found)),
-      el("section", {}, el("h2", {}, "Settings of the key"), settings(context, found, definition)),
+      el("section", {}, el("h2", {}, "Settings of the key"), settings(found, definition)),
       el("section", {}, el("h2", {}, "Metadata"), metadata(context, found)),
     ],
   };
@@ -162,54 +162,23 @@ function secrets(account) {
   );
 }
 
-const steering = "It can decide where the key is checked, so it changes together with the key only: in the widget, or with PUT …/api-key.";
+const bound = "The key is used with it, so it changes together with the key: in the widget, or with PUT …/api-key.";
 
 /**
- * choices are a setting's options. What is stored is one of them, so that nothing
- * takes its place unasked.
+ * settings shows what a key is used with. It decides where the key goes, and so is not
+ * changed by who cannot read it.
  *
- * @param {{value: string, label: string}[]} options
- * @param {string} stored
- */
-function choices(options, stored) {
-  const all = [{ value: "", label: "not given" }, ...options];
-  const listed = all.some((o) => o.value === stored);
-  return listed ? all : [...all, { value: stored, label: `${stored} (not on the list any more)` }];
-}
-
-/**
- * settings edits the settings of a key. What can steer where a check sends the key
- * changes only together with it.
- *
- * @param {Context} context
  * @param {Account} account
  * @param {Definition} definition
  */
-function settings(context, account, definition) {
+function settings(account, definition) {
   if (definition.config_fields.length === 0) return el("p", { class: "empty" }, "Keys of this provider need no settings.");
-  const asked = JSON.stringify(definition.check ?? {});
-  const fields = definition.config_fields.map((f) => {
-    const steers = definition.check === null ? !definition.custom : asked.includes(`{${f.field}}`);
+  return el("div", {}, definition.config_fields.map((f) => {
     const value = Object.hasOwn(account.config, f.field) ? (account.config[f.field] ?? "") : "";
-    const about = { name: `config.${f.field}`, label: f.label, help: steers ? steering : f.description, value };
-    const field = f.options && !steers ? choice({ ...about, options: choices(f.options, value) }) : text({ ...about, code: true });
-    if (steers) /** @type {HTMLInputElement} */ (field.control).readOnly = true;
-    return { steers, field, of: f.field };
-  });
-  const content = fields.map((f) => f.field.node);
-  if (fields.every((f) => f.steers)) return el("div", {}, content);
-  return form({
-    keep: "settings",
-    late: context.fail,
-    fields: () => fields.map((f) => f.field),
-    content,
-    submit: "Save settings",
-    act: () => context.client.amend(
-      account.id,
-      { config: Object.fromEntries(fields.map((f) => [f.of, f.field.value().trim()]).filter(([, value]) => value !== "")) },
-    ),
-    done: () => context.again("The settings are saved."),
-  });
+    const field = text({ name: `config.${f.field}`, label: f.label, help: bound, value, code: true });
+    /** @type {HTMLInputElement} */ (field.control).readOnly = true;
+    return field.node;
+  }));
 }
 
 /**
