@@ -376,6 +376,42 @@ func TestAKeyOfAUserWhoCameBackIsANewAccountAndStays(t *testing.T) {
 	}
 }
 
+// The key may come in the same millisecond in which he left.
+func TestAKeyThatIsBroughtInAnyWayAfterItsUserLeftStays(t *testing.T) {
+	const body = `{"user_id":"anna","secret":"` + boottest.Canary + `new-0123456789"}`
+	for name, store := range map[string]func(w *boottest.World, token string){
+		"key": func(w *boottest.World, token string) {
+			w.Must(http.StatusOK, token, "PUT", "/data-integrations/openai/api-key", body)
+		},
+		"with an integration": func(w *boottest.World, token string) {
+			w.Must(http.StatusOK, token, "PUT", "/data-integrations/openai", `{"api_key":`+body+`}`)
+		},
+		"with a new integration": func(w *boottest.World, token string) {
+			w.Must(http.StatusNoContent, token, "DELETE", "/data-integrations/openai", "")
+			w.Must(http.StatusCreated, token, "POST", "/data-integrations", `{"provider":"openai","enabled":true,"auth_methods":["api_key"],"api_key":`+body+`}`)
+		},
+		"in the widget": func(w *boottest.World, token string) {
+			w.Site = "same-origin"
+			w.Must(http.StatusOK, w.WidgetToken(token, "anna", ""), "PUT", "/_widgets/DataIntegrations/openai/api-key", `{"secret":"`+boottest.Canary+`new-0123456789"}`)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, token := offboarded(t)
+			w.Must(http.StatusAccepted, token, "DELETE", "/keyvend/users/anna", "")
+			store(w, token)
+			for range 3 {
+				if !vends(w, token, "openai", `"user_id":"anna"`) {
+					t.Fatal("what the user brought afterwards is not vended")
+				}
+				w.Clock.Pass(time.Hour)
+				if _, err := w.App.Sweep(t.Context(), nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 // What is being stored when its user or organization leaves is not stored, for good:
 // nobody who asked before may be taken for one who came back.
 func TestAKeyThatIsBeingStoredWhenItsOwnerLeavesIsRefused(t *testing.T) {
