@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -42,5 +43,51 @@ func TestAnOriginThatIsWrittenTwiceIsStoredOnce(t *testing.T) {
 		`{"allowed_origins":["https://b.example.com","https://a.example.com","https://b.example.com"]}`)
 	if want := `"allowed_origins":["https://b.example.com","https://a.example.com"]`; !strings.Contains(got.Body, want) {
 		t.Errorf("%s, not %s", got.Body, want)
+	}
+}
+
+// Every vend reads the settings, and a browser gets the origins in one header.
+func TestOriginsAreBoundedOneByOneAndTogether(t *testing.T) {
+	a := newAcme(t, boottest.Config{})
+	put := func(origins ...string) boottest.Answer {
+		return a.Do(a.token, "PUT", "/keyvend/settings", `{"allowed_origins":["`+strings.Join(origins, `","`)+`"]}`)
+	}
+	long := strings.Repeat(strings.Repeat("a", 48)+".", 5) // 245 bytes
+	for origin, status := range map[string]int{
+		"https://" + long + "abcd.com:65535":                     200, // a host of 253
+		"https://" + long + "abcde.com":                          422,
+		"https://" + strings.Repeat("a", 60000) + ".example.com": 422,
+	} {
+		if got := put(origin); got.Status != status {
+			t.Errorf("%d bytes: %d %s", len(origin), got.Status, got.Body)
+		}
+	}
+	var some, many []string
+	for i := range 50 {
+		some = append(some, fmt.Sprintf("https://customer-with-a-long-name-%02d.product.example.com", i))
+		many = append(many, fmt.Sprintf("https://%s%02d.example.com", long[:200], i))
+	}
+	if got := put(many...); got.Status != 422 || !strings.Contains(got.Text("message"), "in all") {
+		t.Errorf("%d %.200s", got.Status, got.Body)
+	}
+	a.Must(200, a.token, "PUT", "/keyvend/settings", `{"allowed_origins":["`+strings.Join(some, `","`)+`"]}`)
+	bounded := func() int {
+		got := a.Must(200, "", "GET", "/embed/"+a.tenant, "")
+		size := 0
+		for name, values := range got.Header {
+			size += len(name) + len(strings.Join(values, "")) + len(": \r\n")
+		}
+		if size > 4<<10 {
+			t.Errorf("headers of %d bytes", size)
+		}
+		return strings.Count(got.Header.Get("Content-Security-Policy"), "https://")
+	}
+	if n := bounded(); n != 50 {
+		t.Errorf("%d origins frame the page", n)
+	}
+	// Nor does a list in the table that nobody bounded make more of it.
+	a.Edit(boottest.SettingsRow(a.tenant), func(r boottest.Row) { r["allowed_origins"] = many })
+	if n := bounded(); n == 0 {
+		t.Error("no origin frames the page")
 	}
 }

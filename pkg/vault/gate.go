@@ -203,6 +203,7 @@ func (g *Gate) Origins(ctx context.Context, tenantID string) ([]string, error) {
 	}
 	// They become part of a policy, to which an edited row must add nothing.
 	origins := slices.DeleteFunc(slices.Clone(view.Settings.AllowedOrigins), func(origin string) bool { return !validOrigin(origin) })
+	origins = inOneHeader(origins)
 	if g.LoopbackOrigins {
 		origins = append(origins, "http://localhost:*", "http://127.0.0.1:*")
 	}

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -32,7 +33,15 @@ type SettingsChange struct {
 	SessionsNotBefore *time.Time
 }
 
-const maxOrigins = 50
+// The bounds of origins. A name has 253 bytes at most in the DNS (RFC 1035, section
+// 2.3.4, as text). All of them go to browsers in one header: with the rest of the
+// headers it stays below the 4 KiB that nginx takes of those from who is behind it
+// (proxy_buffer_size), and API Gateway's 10,240 bytes.
+const (
+	maxOrigins     = 50
+	maxOriginHost  = 253
+	maxOriginBytes = 3000
+)
 
 // Set changes the tenant's settings and returns what they are then.
 func (s *Settings) Set(ctx context.Context, v *Visit, change SettingsChange) (tenant.Settings, error) {
@@ -76,15 +85,30 @@ func checkOrigins(origins []string) error {
 	if len(origins) > maxOrigins {
 		return fault.New(fault.Invalid, "unprocessable_entity", "allowed_origins has at most 50 entries.")
 	}
-	for _, origin := range origins {
-		if !validOrigin(origin) {
+	for i, origin := range origins {
+		if !validOrigin(origin) { // it may be a key that went to the wrong place
 			wrong := fault.Newf(fault.Invalid, "unprocessable_entity",
-				"%q is not an origin like https://app.example.com: scheme, host in lower case, and a port if it is not the usual one; http only for this machine.", origin)
+				"Entry %d of allowed_origins is not an origin like https://app.example.com: scheme, host in lower case, and a port if it is not the usual one; http only for this machine.", i+1)
 			wrong.Details = []fault.Detail{{Code: "invalid_origin", Field: "allowed_origins", Message: wrong.Message}}
 			return wrong
 		}
 	}
+	if len(inOneHeader(origins)) < len(origins) {
+		return wrongValues([]fault.Detail{{Code: "too_long", Field: "allowed_origins",
+			Message: fmt.Sprintf("Browsers get them in one header, so they have at most %d bytes in all. List fewer, or shorter ones.", maxOriginBytes)}})
+	}
 	return nil
+}
+
+// inOneHeader are as many of the first origins as a header may have.
+func inOneHeader(origins []string) []string {
+	size := 0
+	for i, origin := range origins {
+		if size += len(origin) + len(" "); size > maxOriginBytes {
+			return origins[:i]
+		}
+	}
+	return origins
 }
 
 // each is every origin once, in the order in which they were written.
@@ -119,7 +143,7 @@ func validOrigin(text string) bool {
 	name := u.Hostname()
 	ip, _ := netip.ParseAddr(name)
 	switch {
-	case name == "" || strings.ContainsFunc(name, notInHost) || strings.HasSuffix(u.Host, ":"):
+	case name == "" || len(name) > maxOriginHost || strings.ContainsFunc(name, notInHost) || strings.HasSuffix(u.Host, ":"):
 		return false
 	case u.Port() != "" && !validPort(u.Port()):
 		return false
