@@ -127,6 +127,31 @@ func TestF23_AnUpsertWhoseAnswerWasLostIsRepeatedWithoutASecondChange(t *testing
 	}
 }
 
+// The key may have had its time when the request is repeated.
+func TestF23_ARepeatIsAnsweredAlsoWhenTheKeyHasExpiredMeanwhile(t *testing.T) {
+	a := newAcme(t, boottest.Config{})
+	ends := a.Clock.Now().Add(time.Minute).Format(time.RFC3339)
+	for _, c := range []struct{ method, path, body string }{
+		{"PUT", upsertPath, `{"user_id":"bob","secret":"` + key + `","expires_at":"` + ends + `"}`},
+		{"POST", upsertPath, `{"user_id":"carl","secret":"` + key + `","expires_at":"` + ends + `"}`},
+		{"PUT", "/data-integrations/openai", `{"api_key":{"user_id":"dora","secret":"` + key + `","expires_at":"` + ends + `"}}`},
+		{"POST", "/data-integrations", `{"provider":"stripe","auth_methods":["api_key"],"api_key":{"user_id":"dora","secret":"` + key + `","expires_at":"` + ends + `"}}`},
+	} {
+		send := func(named string) boottest.Answer {
+			return a.Do(a.token, c.method, c.path, c.body, "Idempotency-Key", named)
+		}
+		first := send("once")
+		a.Clock.Pass(time.Hour)
+		if second := send("once"); first.Status >= 300 || face(first) != face(second) {
+			t.Errorf("%s %s: %s, then %s", c.method, c.path, face(first), face(second))
+		}
+		if other := send("another"); other.Status < 400 {
+			t.Errorf("%s %s: an expired key: %d %s", c.method, c.path, other.Status, other.Body)
+		}
+		a.Clock.Pass(-time.Hour)
+	}
+}
+
 func TestARegistrationWhoseAnswerWasLostIsRepeatedWithoutASecondChange(t *testing.T) {
 	a := newAcme(t, boottest.Config{})
 	body := `{"provider":"stripe","enabled":true,"auth_methods":["api_key"],"api_key":{"user_id":"bob","secret":"` + key + `"}}`
