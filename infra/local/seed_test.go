@@ -71,7 +71,7 @@ func TestBadSeedIsRefusedBeforeAnythingIsMade(t *testing.T) {
 		tenant(`"api_keys":[{"key":"sk_test,a","scopes":["vend"]}]`):                                       {"api_keys[0].key", "no spaces and no commas"},
 		tenant(`"api_keys":[{"key":"sk_test_ä","scopes":["vend"]}]`):                                       {"api_keys[0].key", "ASCII"},
 		tenant(`"api_keys":[{"key":"sk_test_a","scopes":["vend"]},{"key":"sk_test_a","scopes":["read"]}]`): {"api_keys[1].key", "once"},
-		tenant(`"api_keys":[{"key":"sk_test_a","scopes":["all"]}]`):                                        {"api_keys[0].scopes", `There is no scope "all"`},
+		tenant(`"api_keys":[{"key":"sk_test_a","scopes":["all"]}]`):                                        {"api_keys[0].scopes", `There is no such scope`},
 		tenant(`"api_keys":[{"key":"sk_test_a"}]`):                                                         {"api_keys[0].scopes", "at least one scope"},
 		tenant(`"integrations":[null]`):                                                                    {`tenant "a"`, "integrations[0].provider is missing"},
 		tenant(`"integrations":[{"provider":"open ai"}]`):                                                  {"integrations[0].provider is not a slug"},

@@ -251,6 +251,16 @@ func TestF45_WhatWasSentToTheWrongPlaceIsNotRepeated(t *testing.T) {
 			}
 		}
 	}
+	for path, body := range map[string]string{
+		"PUT /keyvend/settings":   `{"allowed_origins":["https://app.example.com",` + quoted + `]}`,
+		"POST /keyvend/api_keys":  `{"name":"x","scopes":["read",` + quoted + `]}`,
+		"POST /data-integrations": `{"provider":` + quoted + `,"auth_methods":["api_key"]}`,
+	} {
+		method, path, _ := strings.Cut(path, " ")
+		if got := a.Do(a.token, method, path, body); got.Status != http.StatusUnprocessableEntity || strings.Contains(got.Body, canary) {
+			t.Errorf("%s %s: %d %s", method, path, got.Status, got.Body)
+		}
+	}
 	for _, path := range []string{
 		"/data-integrations/" + canary, "/data-integrations?after=" + canary, "/data-integrations?order=" + canary, "/keyvend/catalog/" + canary,
 		"/user_management/users/anna/connected_accounts/openai?organization_id=" + canary + "%20", "/" + canary, "/data-integrations?limit=" + canary,

@@ -103,9 +103,9 @@ func (k *Key) Allows(need Scope) bool {
 func ParseScopes(names []string) ([]Scope, error) {
 	var scopes []Scope
 	for _, name := range names {
-		if !slices.Contains(AllScopes(), Scope(name)) {
-			return nil, fault.Newf(fault.Invalid, "unprocessable_entity",
-				"There is no scope %q. The scopes are vend, manage, read and widget.", name)
+		if !slices.Contains(AllScopes(), Scope(name)) { // it may be a key that went to the wrong place
+			return nil, fault.New(fault.Invalid, "unprocessable_entity",
+				"There is no such scope. The scopes are vend, manage, read and widget.")
 		}
 		scopes = append(scopes, Scope(name))
 	}

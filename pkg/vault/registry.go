@@ -146,8 +146,8 @@ func (reg *Registration) provider() (name string, custom *integration.CustomProv
 	if reg.CustomName == "" {
 		known, ok := catalog.Lookup(reg.Slug)
 		if !ok {
-			return "", nil, fault.Newf(fault.Invalid, "unprocessable_entity",
-				`The catalog has no provider %q. Look it up with GET /keyvend/catalog, or define your own by sending "custom_provider": {"name": "…"}.`, reg.Slug)
+			return "", nil, fault.New(fault.Invalid, "unprocessable_entity",
+				`The catalog has no such provider. Look it up with GET /keyvend/catalog, or define your own by sending "custom_provider": {"name": "…"}.`)
 		}
 		return known.Name, nil, nil
 	}
