@@ -1,6 +1,8 @@
 package api_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -32,6 +34,50 @@ func offboarded(t *testing.T) (w *boottest.World, token string) {
 // vends says for whom there is a key, by slug and owner.
 func vends(w *boottest.World, token, slug, owner string) bool {
 	return w.Must(http.StatusOK, token, "POST", "/data-integrations/"+slug+"/credentials", `{`+owner+`}`).Text("active") == "true"
+}
+
+// What is found by no id is in no list either, on none of its pages.
+func TestAccountsOfAnOffboardedOrganizationAreNotListed(t *testing.T) {
+	w, token := offboarded(t)
+	pages := func(query string) (owners []string) {
+		for after := ""; ; {
+			got := w.Must(http.StatusOK, token, "GET", "/keyvend/accounts?limit=2&order=asc"+query+after, "")
+			var list struct {
+				Data []struct {
+					ID             string
+					UserID         string `json:"user_id"`
+					OrganizationID string `json:"organization_id"`
+				}
+			}
+			if err := json.Unmarshal([]byte(got.Body), &list); err != nil {
+				t.Fatal(err)
+			}
+			for _, a := range list.Data {
+				owners = append(owners, a.UserID+"@"+a.OrganizationID)
+				w.Must(http.StatusOK, token, "GET", "/keyvend/accounts/"+a.ID, "")
+			}
+			next := got.Text("list_metadata.after")
+			if next == "" {
+				slices.Sort(owners)
+				return owners
+			}
+			after = "&after=" + next
+		}
+	}
+	w.Clock.Pass(time.Second)
+	w.Must(http.StatusAccepted, token, "DELETE", "/keyvend/organizations/org_1", "")
+	w.Must(http.StatusOK, token, "PUT", "/data-integrations/openai/api-key", `{"user_id":"carl","organization_id":"org_1","secret":"`+boottest.Canary+`0123456789"}`) // it came back
+	for query, want := range map[string]string{
+		"":                                   "[anna@ anna@ bob@org_2 bob@org_2 carl@org_1]",
+		"&organization_id=org_1":             "[carl@org_1]",
+		"&user_id=bob":                       "[bob@org_2 bob@org_2]",
+		"&user_id=bob&organization_id=org_1": "[]",
+		"&integration=linear":                "[anna@ bob@org_2]",
+	} {
+		if got := fmt.Sprint(pages(query)); got != want {
+			t.Errorf("%s: %s", query, got)
+		}
+	}
 }
 
 func TestAnOffboardedUserIsGoneAtOnceAndTheOthersStay(t *testing.T) {

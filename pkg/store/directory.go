@@ -8,6 +8,7 @@ import (
 
 	"keyvend/pkg/account"
 	"keyvend/pkg/table"
+	"keyvend/pkg/tenant"
 	"keyvend/pkg/vault"
 )
 
@@ -80,6 +81,27 @@ func (s *Store) merge(ctx context.Context, queries []table.Query) (entries []ent
 		entries = slices.DeleteFunc(entries, func(e entry) bool { return order(e.position, horizon) > 0 })
 	}
 	return entries, horizon, nil
+}
+
+// Organizations implements vault.DirectoryStore.
+func (s *Store) Organizations(ctx context.Context, tenantID string, ids []string) (map[string]tenant.Organization, error) {
+	found := map[string]tenant.Organization{}
+	for batch := range slices.Chunk(ids, table.MaxGet) {
+		keys := make([]table.Key, len(batch))
+		for i, id := range batch {
+			keys[i] = organizationKey(tenantID, id)
+		}
+		items, err := s.get(ctx, keys...)
+		if err != nil {
+			return nil, err
+		}
+		for i, id := range batch {
+			if o, err := decode(items, keys[i], asOrganization); err == nil && o != nil {
+				found[id] = *o
+			}
+		}
+	}
+	return found, nil
 }
 
 // WhereIs implements vault.DirectoryStore.

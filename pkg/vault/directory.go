@@ -12,6 +12,7 @@ import (
 	"keyvend/pkg/health"
 	"keyvend/pkg/ident"
 	"keyvend/pkg/integration"
+	"keyvend/pkg/tenant"
 	"keyvend/pkg/usage"
 )
 
@@ -24,6 +25,9 @@ type DirectoryStore interface {
 	// included; one made a moment ago may still be missing. next is what to pass
 	// as After for what follows, "" at the end; a page may be short.
 	AccountsIn(ctx context.Context, tenant string, r AccountRange) (page []*account.Account, next string, err error)
+	// Organizations are the rows of organizations, by id, in one round trip for 100 of
+	// them; those of which there is no row, or none that can be read, are left out.
+	Organizations(ctx context.Context, tenant string, ids []string) (map[string]tenant.Organization, error)
 	// WhereIs says whose account an id is, and for which slug; "" when there is
 	// none of that id (yet). What it says is as old as the index.
 	WhereIs(ctx context.Context, tenant, id string) (slug string, owner account.Owner, err error)
@@ -174,8 +178,12 @@ func (d *Directory) find(ctx context.Context, v *Visit, f AccountFilter, r Accou
 		if err != nil {
 			return nil, "", nil, err
 		}
+		live, err := d.live(ctx, v, part, known)
+		if err != nil {
+			return nil, "", nil, err
+		}
 		for i, a := range part {
-			if !a.Of(known[a.Slug]) || !f.matches(a) {
+			if !live(a) || !f.matches(a) {
 				continue
 			}
 			if page = append(page, a); len(page) == want && (i+1 < len(part) || following != "") {
@@ -188,6 +196,23 @@ func (d *Directory) find(ctx context.Context, v *Visit, f AccountFilter, r Accou
 		r.After, r.Limit = following, max(want, widerRange)
 	}
 	return page, r.After, known, nil
+}
+
+// live tells accounts that are living from those of the part that are dead: of another
+// registration, or of an organization that was offboarded since.
+func (d *Directory) live(ctx context.Context, v *Visit, part []*account.Account, known map[string]*integration.Integration) (func(*account.Account) bool, error) {
+	var ids []string
+	for _, a := range part {
+		if a.Owner.Organization != "" {
+			ids = append(ids, a.Owner.Organization)
+		}
+	}
+	slices.Sort(ids)
+	organizations, err := d.Store.Organizations(ctx, v.Target.Tenant, slices.Compact(ids))
+	return func(a *account.Account) bool {
+		organization := organizations[a.Owner.Organization]
+		return a.Of(known[a.Slug]) && !organization.Left(a.Since())
+	}, err
 }
 
 // part reads one range: of one user from his own partition, which is strongly
