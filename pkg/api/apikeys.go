@@ -65,11 +65,12 @@ func issuedIn(k *apikey.Key) string {
 }
 
 func (h tenantKeys) list(ctx context.Context, v *vault.Visit, in *listAPIKeys) (answer, error) {
-	rows, err := h.keys.List(ctx, v)
+	w := in.page.walk()
+	rows, next, err := h.keys.List(ctx, v, vault.APIKeyRange{After: w.from, Descending: w.descending, Limit: in.page.Limit})
 	if err != nil {
 		return answer{}, err
 	}
-	return ok(listed(rows, func(k *apikey.Key) string { return k.ID }, apiKeyOnWire, in.page)), nil
+	return ok(walked(w, rows, next, func(k *apikey.Key) string { return k.ID }, apiKeyOnWire)), nil
 }
 
 func (h tenantKeys) issue(ctx context.Context, v *vault.Visit, in *issueBody) (answer, error) {

@@ -232,7 +232,14 @@ func jobKey(id string) table.Key { return table.Key{PK: jobPK(shardOf(id, jobSha
 
 func tenantListing(id string) table.Key { return table.Key{PK: "T#TENANTS", SK: id} }
 
-func apiKeyListingPK(tenant string) string { return "K#" + tenant }
+// apiKeyListingPK is where API keys of a tenant are listed: those that were revoked
+// apart, so that however many they are, they are in nobody's way.
+func apiKeyListingPK(tenant string, revoked bool) string {
+	if revoked {
+		return "K#" + tenant + "#revoked"
+	}
+	return "K#" + tenant
+}
 
 func accountListingPK(tenant, integration string, shard int) string {
 	return fmt.Sprintf("U#%s#%s#%d", tenant, integration, shard)

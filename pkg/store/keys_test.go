@@ -123,7 +123,7 @@ func TestEachKindOfRowHasTheLetterThatIAMKnowsItBy(t *testing.T) {
 	if k := overrideKey("x", "y", "z"); !strings.HasPrefix(k.PK, "O#") {
 		t.Errorf("%v", k)
 	}
-	for letter, pk := range map[string]string{"T#": tenantListing("x").PK, "K#": apiKeyListingPK("x"), "U#": accountListingPK("x", "y", 3)} {
+	for letter, pk := range map[string]string{"T#": tenantListing("x").PK, "K#": apiKeyListingPK("x", true), "U#": accountListingPK("x", "y", 3)} {
 		if !strings.HasPrefix(pk, letter) {
 			t.Errorf("%s does not begin with %s", pk, letter)
 		}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"keyvend/pkg/account"
 	"keyvend/pkg/apikey"
@@ -154,9 +155,47 @@ func (s *Store) APIKey(ctx context.Context, tenant, id string) (*apikey.Key, err
 }
 
 // APIKeys implements vault.TenantStore.
-func (s *Store) APIKeys(ctx context.Context, tenant string) ([]*apikey.Key, error) {
+func (s *Store) APIKeys(ctx context.Context, tenant string) (rows []*apikey.Key, err error) {
+	for _, revoked := range []bool{false, true} {
+		some, err := allListed(ctx, s, apiKeyListingPK(tenant, revoked), asOneOf(tenant))
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, some...)
+	}
+	sortByID(rows, func(k *apikey.Key) string { return k.ID })
+	return slices.CompactFunc(rows, func(a, b *apikey.Key) bool { return a.ID == b.ID }), nil
+}
+
+// asOneOf is asAPIKey for whichever API key of a tenant an item is.
+func asOneOf(tenant string) func(*apikey.Key, table.Item) {
 	prefix := len(apiKeyKey(tenant, "").PK)
-	return allListed(ctx, s, apiKeyListingPK(tenant), func(k *apikey.Key, item table.Item) {
-		asAPIKey(tenant, item.PK[prefix:])(k, item)
-	})
+	return func(k *apikey.Key, item table.Item) { asAPIKey(tenant, item.PK[prefix:])(k, item) }
+}
+
+// APIKeysIn implements vault.APIKeyStore. A key that is being revoked may be listed in
+// both places.
+func (s *Store) APIKeysIn(ctx context.Context, tenant string, r vault.APIKeyRange) (page []*apikey.Key, next string, err error) {
+	var queries []table.Query
+	for _, revoked := range []bool{false, true} {
+		if revoked && r.Living {
+			continue
+		}
+		queries = append(queries, table.Query{Index: listIndex, PK: apiKeyListingPK(tenant, revoked), After: r.After, Descending: r.Descending, Limit: r.Limit})
+	}
+	entries, next, err := s.merge(ctx, queries)
+	if err != nil {
+		return nil, "", err
+	}
+	entries = slices.CompactFunc(entries, func(a, b entry) bool { return a.position == b.position })
+	if len(entries) > r.Limit {
+		entries = entries[:r.Limit]
+		next = entries[r.Limit-1].position
+	}
+	keys := make([]table.Key, len(entries))
+	for i, e := range entries {
+		keys[i] = e.key
+	}
+	page, err = rowsAt(ctx, s, keys, asOneOf(tenant))
+	return page, next, err
 }

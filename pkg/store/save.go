@@ -242,7 +242,8 @@ func (s *Store) CreateTenant(ctx context.Context, t *tenant.Tenant, blobs seal.B
 
 // SaveAPIKey implements vault.TenantStore.
 func (s *Store) SaveAPIKey(ctx context.Context, k *apikey.Key) error {
-	return s.save(ctx, apiKeyKey(k.Tenant, k.ID), k, &k.Revision, inList(table.Key{PK: apiKeyListingPK(k.Tenant), SK: k.ID}))
+	position := table.Key{PK: apiKeyListingPK(k.Tenant, !k.RevokedAt.IsZero()), SK: k.ID}
+	return s.save(ctx, apiKeyKey(k.Tenant, k.ID), k, &k.Revision, inList(position))
 }
 
 func inList(position table.Key) map[string]table.Key {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"keyvend/pkg/apikey"
@@ -15,9 +16,28 @@ import (
 // APIKeyStore keeps API keys.
 type APIKeyStore interface {
 	APIKey(ctx context.Context, tenant, id string) (*apikey.Key, error) // nil: no such key
-	APIKeys(ctx context.Context, tenant string) ([]*apikey.Key, error)
+	// APIKeysIn lists API keys of a tenant in the order of their ids; one issued or
+	// revoked a moment ago may still be missing. next is what to pass as After for what
+	// follows, "" at the end; a page may be short.
+	APIKeysIn(ctx context.Context, tenant string, r APIKeyRange) (page []*apikey.Key, next string, err error)
 	SaveAPIKey(ctx context.Context, k *apikey.Key) error
 }
+
+// APIKeyRange is a range of a tenant's API keys.
+type APIKeyRange struct {
+	Living     bool   // without those that were revoked
+	After      string // id, exclusive, in the direction of the range; "" is from its start
+	Descending bool
+	Limit      int
+}
+
+// maxAPIKeys is how many API keys of a tenant's own issuing may hold at a time, give or
+// take a few that are issued at the same moment: enough for one of each process of a
+// large product, and few enough to be looked through after a theft.
+const maxAPIKeys = 1000
+
+// makesRoom is how many expired API keys one that is issued clears away.
+const makesRoom = 25
 
 // APIKeys is what a tenant does with its own API keys: everything but issuing
 // one that vends.
@@ -50,14 +70,51 @@ func (k *APIKeys) Issue(ctx context.Context, v *Visit, want NewKey) (*apikey.Key
 		return nil, secret.Text{}, fault.Newf(fault.Invalid, "unprocessable_entity",
 			"The API key that issues expires at %s, and what it issues cannot outlive it. Send an expires_at no later than that.", end.Format(time.RFC3339))
 	}
+	if err := k.room(ctx, v.Target.Tenant); err != nil {
+		return nil, secret.Text{}, err
+	}
 	by := issuer{key: v.Target.APIKey, inSession: v.Session != nil}
 	return issue(ctx, k.Store, k.Clock, v.Target.Tenant, want, by, v.Ingest, nil)
 }
 
-// List is all of the tenant's API keys, revoked ones included; one issued a
-// moment ago may still be missing.
-func (k *APIKeys) List(ctx context.Context, v *Visit) ([]*apikey.Key, error) {
-	return k.Store.APIKeys(ctx, v.Target.Tenant)
+// room refuses one more API key where there are too many. Of those that have expired it
+// revokes some, which then are listed apart.
+func (k *APIKeys) room(ctx context.Context, tenant string) error {
+	var living []*apikey.Key
+	for r := (APIKeyRange{Living: true, Limit: 100}); len(living) < maxAPIKeys; {
+		page, next, err := k.Store.APIKeysIn(ctx, tenant, r)
+		if err != nil {
+			return err
+		}
+		living = append(living, page...)
+		if next == "" {
+			break
+		}
+		r.After = next
+	}
+	if len(living) < maxAPIKeys {
+		return nil
+	}
+	now := k.Clock.Now()
+	over := slices.DeleteFunc(living, func(key *apikey.Key) bool { return key.Usable(now) })
+	for _, key := range over[:min(len(over), makesRoom)] {
+		if key.RevokedAt.IsZero() {
+			key.Revoke(key.ExpiresAt)
+		}
+		if err := stale(k.Store.SaveAPIKey(ctx, key)); err != nil {
+			return err
+		}
+	}
+	if len(over) == 0 {
+		return fault.New(fault.Invalid, "unprocessable_entity",
+			fmt.Sprintf("A tenant has at most %d API keys that hold. Revoke those that nobody uses any more with DELETE /keyvend/api_keys/{id}, or give keys an expires_at.", maxAPIKeys))
+	}
+	return nil
+}
+
+// List is a range of the tenant's API keys.
+func (k *APIKeys) List(ctx context.Context, v *Visit, r APIKeyRange) (page []*apikey.Key, next string, err error) {
+	return k.Store.APIKeysIn(ctx, v.Target.Tenant, r)
 }
 
 // Revoke ends one of the tenant's API keys at once.

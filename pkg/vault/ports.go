@@ -149,6 +149,7 @@ type TenantStore interface {
 	CreateTenant(ctx context.Context, t *tenant.Tenant, blobs seal.Blobs) error
 	Tenant(ctx context.Context, id string) (*tenant.Tenant, error) // nil: no such tenant
 	Tenants(ctx context.Context) ([]*tenant.Tenant, error)
+	APIKeys(ctx context.Context, tenant string) ([]*apikey.Key, error) // all of a tenant's
 }
 
 // attempts is how often a lost compare-and-swap is decided anew.
