@@ -44,7 +44,7 @@ import (
 //
 //	index "list", sparse, keys only              PK                      SK
 //	all tenants                                  T#TENANTS               <tenant id>
-//	API keys of a tenant                         K#<tenant>              <key id>
+//	API keys of a tenant; revoked ones           K#<tenant>[#revoked]    <key id>
 //	accounts of an integration, in shards        U#<tenant>#<integration id>#<shard>   <account id>
 //
 //	index "ids", likewise                        PK                      SK
