@@ -28,7 +28,7 @@ import (
 //	every request: the API key                   K#<tenant>#<key id>     APIKEY
 //	one integration; all of a tenant             I#<tenant>              INTEGRATION#<slug>
 //	one account; all of a user                   U#<tenant>#<user>       ACCOUNT#<slug>#<org, or nothing>
-//	a widget's user: when he was offboarded      D#<tenant>#<user>       USER
+//	who brings a key: when he was offboarded     D#<tenant>#<user>       USER
 //	an organization's freeze                     O#<tenant>#<org>        ORG
 //	an organization's switch of an integration   O#<tenant>#<org>        INTEGRATION#<slug>
 //	the sweep: removal jobs                      J#<shard>               <job id>

@@ -148,7 +148,7 @@ func (c *Checker) waits(ctx context.Context, v *Visit, r CheckRequest) (bool, er
 		return true, err
 	}
 	l := lane{health.ProviderKey(v.Integration), health.AskedLane, p.ChecksPerMinute()}
-	slots, err := takeSlots(ctx, c.Store, l, []string{tenantIn(v.Integration)}, health.Reachable(now), now.Add(MaxDelay))
+	slots, err := takeSlots(ctx, c.Store, l, []string{tenantIn(v.Integration)}, l.between(health.Reachable(now), now.Add(MaxDelay)))
 	switch {
 	case err != nil:
 		return false, err
@@ -251,13 +251,13 @@ func (c *Checker) consult(ctx context.Context, v *Visit, a *account.Account, f h
 	}
 	check := v.View.Check
 	worked := check != nil && check.SecretID == a.Secrets[account.Current].ID && check.Worked()
-	key := health.ProviderKey(v.Integration)
+	key, tenant := health.ProviderKey(v.Integration), tenantIn(v.Integration)
 	err := insist(ctx, func() error {
 		b, err := c.Store.Breaker(ctx, key)
-		if err == nil && b.Learn(f, a.ID, worked) {
+		if err == nil && b.Learn(f, health.Refusal{Tenant: tenant, Account: a.ID}, worked) {
 			err = c.Store.SaveBreaker(ctx, key, &b)
 		}
-		f.Doubted = b.Doubt.Holds(f.At)
+		f.Doubted = b.Doubted(tenant, f.At)
 		return err
 	})
 	if err != nil {
