@@ -112,9 +112,7 @@ func (s *Store) DueChecks(ctx context.Context, shard int, r vault.DueRange) (due
 			next = ""
 			break
 		}
-		if !slices.Contains(keys, item.Key) { // an index may show a move halfway
-			keys = append(keys, item.Key)
-		}
+		keys = append(keys, item.Key)
 	}
 	due, err = rowsAt(ctx, s, keys, asCheck)
 	due = slices.DeleteFunc(due, func(c *health.Check) bool { // the index lags
