@@ -302,10 +302,10 @@ var cells = map[string]struct {
 	check                    string // in a transaction
 	unwrap, wrap             string // purposes
 }{
-	"providers": {read: "TFKIOUELV", query: "TFKIOUELV", put: "FIJOURV", check: "FIJOURV", remove: "I", unwrap: "ingest"},
+	"providers": {read: "TFKIOUDELV", query: "TFKIOUDELV", put: "FIJOURV", check: "DFIJOURV", remove: "I", unwrap: "ingest"},
 	"keys":      {read: "TFPKIOUCDLV", query: "TFKIOUCDLV", put: "DFJKOURV", check: "DFJKOURV", remove: "OU", list: "KU", ids: "KU", unwrap: "ingest session"},
 	"vend":      {read: "TFKIOUPC", unwrap: "seal"},
-	"widget":    {read: "TFKIOUCDLV", query: "TFKIOUCDLV", put: "OURV", check: "OURV", remove: "U", unwrap: "ingest"},
+	"widget":    {read: "TFKIOUCDLV", query: "TFKIOUCDLV", put: "OURV", check: "DOURV", remove: "U", unwrap: "ingest"},
 	"sweep":     {read: "JUCIS", query: "JUCIS", put: "JCS", check: "JC", remove: "JUC", list: "U", ids: "U", due: "C"},
 	"health":    {read: "TFPIOUCS", put: "UCRS", check: "UCR", remove: "C", unwrap: "seal"},
 	"outbox":    {read: "ECI", put: "EC", remove: "C"},

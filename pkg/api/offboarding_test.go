@@ -333,18 +333,32 @@ func TestWhoIsRevokedMeanwhileDecidesNothingAnew(t *testing.T) {
 	}
 }
 
-// An upsert that was under way lands behind the deletions; then the user comes back.
+// storing chooses the write that stores a user's account.
+func storing(user string) tabletest.When {
+	return func(c tabletest.Call) bool {
+		return c.Method == tabletest.Write && slices.ContainsFunc(c.Ops, func(op table.Op) bool {
+			return op.Kind == table.KindPut && strings.HasPrefix(op.Item.PK, "U#") && strings.HasSuffix(op.Item.PK, "#"+user)
+		})
+	}
+}
+
+// deleting chooses the deletion of a user's account.
+func deleting(user string) tabletest.When {
+	return func(c tabletest.Call) bool {
+		return c.Method == tabletest.Write && c.Ops[0].Kind == table.KindDelete &&
+			strings.HasPrefix(c.Ops[0].Item.PK, "U#") && strings.HasSuffix(c.Ops[0].Item.PK, "#"+user)
+	}
+}
+
+// An account is left that could not be deleted; then the user comes back.
 func TestAKeyOfAUserWhoCameBackIsANewAccountAndStays(t *testing.T) {
 	w, token := offboarded(t)
-	w.Table.Before(func(c tabletest.Call) bool {
-		return c.Method == tabletest.Write && len(c.Ops) == 1 && c.Ops[0].Kind == table.KindPut && strings.HasPrefix(c.Ops[0].Item.PK, "U#")
-	}, func() {
-		w.Clock.Pass(time.Second)
-		w.Must(http.StatusAccepted, token, "DELETE", "/keyvend/users/carl", "")
-	})
-	late := w.Upsert(token, "openai", "carl", boottest.Canary+"0123456789").Text("id")
+	old := w.Upsert(token, "openai", "carl", boottest.Canary+"0123456789").Text("id")
+	w.Clock.Pass(time.Second)
+	w.Table.Fail(deleting("carl"))
+	w.Must(http.StatusServiceUnavailable, token, "DELETE", "/keyvend/users/carl", "")
 	fresh := w.Upsert(token, "openai", "carl", boottest.Canary+"new-0123456789").Text("id") // in the same millisecond
-	if fresh == late {
+	if fresh == old {
 		t.Error("the old account goes on")
 	}
 	again := w.Upsert(token, "openai", "carl", boottest.Canary+"newer-0123456789").Text("id")
@@ -362,21 +376,83 @@ func TestAKeyOfAUserWhoCameBackIsANewAccountAndStays(t *testing.T) {
 	}
 }
 
-// What was being stored when its user left is vended no longer than until a sweep.
-func TestALateKeyOfAUserWhoLeftGoesWithTheNextSweep(t *testing.T) {
+// What is being stored when its user or organization leaves is not stored, for good:
+// nobody who asked before may be taken for one who came back.
+func TestAKeyThatIsBeingStoredWhenItsOwnerLeavesIsRefused(t *testing.T) {
+	first, second := `{"user_id":"carl","secret":"`+boottest.Canary+`0123456789"}`, `{"user_id":"carl","secret":"`+boottest.Canary+`second-0123456789"}`
+	const key = "/data-integrations/openai/api-key"
+	for name, c := range map[string]struct {
+		before             bool // carl has an account already
+		method, path, body string
+	}{
+		"first key":                      {false, "PUT", key, second},
+		"first key, added":               {false, "POST", key, second},
+		"another key":                    {true, "PUT", key, second},
+		"first key, with an integration": {false, "PUT", "/data-integrations/openai", `{"api_key":` + second + `}`},
+		"another, with an integration":   {true, "PUT", "/data-integrations/openai", `{"api_key":` + second + `}`},
+		"first, with a new integration":  {false, "POST", "/data-integrations", `{"provider":"anthropic","enabled":true,"auth_methods":["api_key"],"api_key":` + second + `}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, token := offboarded(t)
+			if c.before {
+				w.Must(http.StatusOK, token, "PUT", key, first)
+			}
+			w.Clock.Pass(time.Second)
+			w.Table.Before(storing("carl"), func() {
+				w.Must(http.StatusAccepted, token, "DELETE", "/keyvend/users/carl", "")
+				w.Clock.Pass(time.Second)
+			})
+			if got := w.Must(http.StatusUnprocessableEntity, token, c.method, c.path, c.body); !strings.Contains(got.Text("message"), "offboarded") {
+				t.Errorf("%s", got.Body)
+			}
+			if w.Do(token, "POST", "/data-integrations/openai/credentials", `{"user_id":"carl"}`).Text("active") == "true" {
+				t.Error("the key is vended")
+			}
+			if got := w.Do(token, "POST", "/data-integrations/anthropic/credentials", `{"user_id":"carl"}`).Text("active"); got == "true" {
+				t.Error("the key is vended")
+			}
+			w.Must(http.StatusOK, token, "PUT", key, second) // he comes back
+			if !vends(w, token, "openai", `"user_id":"carl"`) {
+				t.Error("what the user brought afterwards is not vended")
+			}
+		})
+	}
+}
+
+func TestAKeyThatIsReplacedInAnOrganizationThatLeavesIsRefused(t *testing.T) {
 	w, token := offboarded(t)
-	w.Table.Before(func(c tabletest.Call) bool {
-		return c.Method == tabletest.Write && len(c.Ops) == 1 && c.Ops[0].Kind == table.KindPut && strings.HasPrefix(c.Ops[0].Item.PK, "U#")
-	}, func() {
+	w.Table.Before(storing("bob"), func() {
 		w.Clock.Pass(time.Second)
-		w.Must(http.StatusAccepted, token, "DELETE", "/keyvend/users/carl", "")
+		w.Must(http.StatusAccepted, token, "DELETE", "/keyvend/organizations/org_1", "")
+		if _, err := w.App.Sweep(t.Context(), nil); err != nil {
+			t.Error(err)
+		}
 	})
+	const owner = `"user_id":"bob","organization_id":"org_1"`
+	w.Must(http.StatusUnprocessableEntity, token, "PUT", "/data-integrations/openai/api-key", `{`+owner+`,"secret":"`+boottest.Canary+`late-0123456789"}`)
+	if vends(w, token, "openai", owner) {
+		t.Error("the key is vended")
+	}
+}
+
+// It is stored after the user's accounts were listed and before they are deleted.
+func TestAKeyThatIsReplacedWhileItsUsersAccountsAreDeletedGoesWithThem(t *testing.T) {
+	w, token := offboarded(t)
 	w.Upsert(token, "openai", "carl", boottest.Canary+"0123456789")
-	if _, err := w.App.Sweep(t.Context(), nil); err != nil {
-		t.Fatal(err)
+	w.Clock.Pass(time.Second)
+	left, listed, stored := make(chan boottest.Answer, 1), make(chan struct{}), make(chan struct{})
+	w.Table.Before(deleting("carl"), func() { close(listed); <-stored })
+	w.Table.Before(storing("carl"), func() {
+		go func() { left <- w.Do(token, "DELETE", "/keyvend/users/carl", "") }()
+		<-listed
+	})
+	w.Table.After(storing("carl"), func() { close(stored) })
+	w.Upsert(token, "openai", "carl", boottest.Canary+"second-0123456789")
+	if got := <-left; got.Status != http.StatusAccepted {
+		t.Fatalf("%d %s", got.Status, got.Body)
 	}
 	if vends(w, token, "openai", `"user_id":"carl"`) {
-		t.Error("the late key is still vended")
+		t.Error("the key is vended")
 	}
 }
 

@@ -234,6 +234,7 @@ func inlineKey(target *vault.Target, body *keyBody) (*vault.Upsert, error) {
 		return nil, nil
 	}
 	up, err := body.upsert(target, minInlineSecret)
+	target.WithDeparture = true
 	return &up, err
 }
 

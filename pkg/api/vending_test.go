@@ -172,6 +172,26 @@ func TestBudget_AWarmUpsertIsOneReadAndOneWrite(t *testing.T) {
 	}
 }
 
+// A transaction costs twice as much. Only a user's first key is worth one: nothing
+// that is deleted when he leaves stands in its way.
+func TestBudget_OnlyAFirstKeyIsATransaction(t *testing.T) {
+	a := newAcme(t, boottest.Config{})
+	for _, c := range []struct {
+		tells, user string
+		ops         int
+	}{{"first", "bob", 2}, {"rotation", "bob", 1}, {"rotation", "anna", 1}} {
+		ops := 0
+		a.Table.Before(func(call tabletest.Call) bool {
+			ops = len(call.Ops)
+			return call.Method == tabletest.Write
+		}, func() {})
+		a.Upsert(a.token, "openai", c.user, key+"-"+c.tells)
+		if ops != c.ops {
+			t.Errorf("%s's %s: %d operations, want %d", c.user, c.tells, ops, c.ops)
+		}
+	}
+}
+
 func TestWithoutKeyCacheEachRequestIsOneUnwrap(t *testing.T) {
 	a := newAcme(t, boottest.Config{TTL: -1})
 	for range 3 {

@@ -1,6 +1,7 @@
 package health_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"testing"
 	"time"
@@ -13,7 +14,7 @@ import (
 func refuseMany(d *health.Doubt, n int, at time.Time) time.Time {
 	for i := range n {
 		at = at.Add(time.Second)
-		d.Record(health.Finding{Verdict: catalog.Invalid, Reason: health.Refused, At: at}, fmt.Sprint(i), true)
+		d.Record(health.Finding{Verdict: catalog.Invalid, Reason: health.Refused, At: at}, health.Refusal{Account: fmt.Sprint(i)}, true)
 	}
 	return at
 }
@@ -30,7 +31,7 @@ func TestF32_FiveKeysThatWorkedAndAreRefusedAtOnceMakeAProviderDoubtedForAnHour(
 }
 
 func take(d *health.Doubt, at time.Time) {
-	d.Record(health.Finding{Verdict: catalog.Valid, Reason: health.Works, At: at}, "good", true)
+	d.Record(health.Finding{Verdict: catalog.Valid, Reason: health.Works, At: at}, health.Refusal{Account: "good"}, true)
 }
 
 // Who took no key for an hour meant it: for a day refusals count at once.
@@ -77,5 +78,26 @@ func TestF21_ADoubtOfAClockThatWasAheadDoesNotHold(t *testing.T) {
 	}
 	if now := refuseMany(&d, 6, start); !d.Holds(now) {
 		t.Error("it keeps the provider from being doubted")
+	}
+}
+
+// The row of a provider's breaker is read and written with looks of all tenants.
+func TestBudget_ABreakerOfVeryManyTenantsStaysSmall(t *testing.T) {
+	var b health.Breaker
+	at, largest := start, 0
+	for i := range 5000 {
+		at = at.Add(time.Minute)
+		for account := range 1 + i%6 {
+			refused := health.Finding{Verdict: catalog.Invalid, Reason: health.Refused, At: at}
+			b.Learn(refused, health.Refusal{Tenant: fmt.Sprintf("tenant_%024d", i), Account: fmt.Sprintf("data_installation_%026d", account)}, true)
+		}
+		row, err := json.Marshal(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		largest = max(largest, len(row))
+	}
+	if largest > 4<<10 {
+		t.Errorf("the row has %d bytes", largest)
 	}
 }

@@ -2,6 +2,7 @@ package health
 
 import (
 	"crypto/rand"
+	"maps"
 	"slices"
 	"time"
 
@@ -118,6 +119,22 @@ func (p *Pace) ReserveFor(tenant string, l Lane, perMinute int, from, until time
 	return slots[0]
 }
 
+// firstLooks is which part of his share of the slots for what people ask for a tenant
+// may have ahead for first looks of the schedule's.
+const firstLooks = 4
+
+// ReserveFirst is ReserveFor, of the slots for what people ask for, for the first look
+// at a key that would come late on schedule. Most of the tenant's share is left for
+// what is asked for.
+func (p *Pace) ReserveFirst(tenant string, perMinute int, from, until time.Time) time.Time {
+	p.forget(from)
+	p.prune(from)
+	if len(p.Ahead[tenant]) >= max(1, p.share(tenant, perMinute)/firstLooks) {
+		return time.Time{}
+	}
+	return p.ReserveFor(tenant, AskedLane, perMinute, from, until)
+}
+
 // prune leaves the slots of Ahead that are still ahead.
 func (p *Pace) prune(now time.Time) {
 	ahead := map[string][]int64{}
@@ -153,13 +170,39 @@ func ProviderKey(in *integration.Integration) string {
 	return in.Tenant + "/" + in.Slug
 }
 
+// Place is what a breaker is of: a provider, or one host of a provider whose hosts
+// accounts name.
+type Place struct {
+	Provider string // as ProviderKey names it
+	Host     string // "" is the provider
+}
+
+// Places are those whose breakers a finding is told to. Trouble is the host's alone
+// that was asked, so that no account's host keeps keys of others from being looked at.
+// What it says of keys also tells of the provider, most of whose hosts may be of one
+// account each.
+func Places(in *integration.Integration, f Finding) []Place {
+	whole := Place{Provider: ProviderKey(in)}
+	host := Place{whole.Provider, f.Host}
+	switch {
+	case f.Host == "":
+		return []Place{whole}
+	case f.Strained():
+		return []Place{host}
+	default:
+		return []Place{host, whole}
+	}
+}
+
 // Breaker keeps keyvend from asking a provider that has trouble, and from believing
 // one that refuses every key. Its JSON form is the stored one.
 type Breaker struct {
 	Failures  int       `json:"failures"` // in a row
 	OpenUntil time.Time `json:"open_until,omitzero"`
 	Doubt     Doubt     `json:"doubt,omitzero"`
-	By        string    `json:"by,omitempty"` // as in Pace
+	// Own are doubts of the tenants that share the provider, each for his keys alone.
+	Own map[string]Doubt `json:"own,omitempty"`
+	By  string           `json:"by,omitempty"` // as in Pace
 
 	Revision int64 `json:"-"`
 }
@@ -171,12 +214,52 @@ const (
 	maxPause   = time.Hour
 )
 
-// Learn takes a finding about the key of an account into account and reports
-// whether that changed the breaker. worked: the key was good until then.
-func (b *Breaker) Learn(f Finding, account string, worked bool) bool {
-	changed := b.Record(f)
+// Learn takes a finding about a key into account and reports whether that changed
+// the breaker. worked: the key was good until then.
+func (b *Breaker) Learn(f Finding, of Refusal, worked bool) bool {
 	b.By = rand.Text()
-	return b.Doubt.Record(f, account, worked) || changed
+	changed := b.Record(f)
+	forAll := b.Doubt.Record(f, of, worked)
+	own := b.learnOwn(f, of, worked)
+	return changed || forAll || own
+}
+
+// learnOwn is Learn for the doubts that tenants have of their own. None begins while
+// the provider is doubted for all, or once that ran its time.
+func (b *Breaker) learnOwn(f Finding, of Refusal, worked bool) (changed bool) {
+	if of.Tenant == "" {
+		return false
+	}
+	worked = worked && !b.Doubt.settled(f.At)
+	own := map[string]Doubt{of.Tenant: {}}
+	maps.Copy(own, b.Own)
+	for tenant, d := range own {
+		changed = d.Record(f, Refusal{Account: of.Account}, worked && tenant == of.Tenant) || changed
+		own[tenant] = d
+	}
+	if changed {
+		maps.DeleteFunc(own, func(_ string, d Doubt) bool { return d.over(f.At) })
+		b.Own = own
+	}
+	return changed
+}
+
+// Doubted reports whether refusals of a tenant's keys say nothing at that time.
+func (b *Breaker) Doubted(tenant string, at time.Time) bool {
+	own := b.Own[tenant]
+	return b.Doubt.Holds(at) || own.Holds(at)
+}
+
+// Ends is when nothing of it means anything any more, if it is told nothing else
+// from now on.
+func (b *Breaker) Ends(now time.Time) time.Time {
+	ends := now.Add(astray)
+	for _, d := range append(slices.Collect(maps.Values(b.Own)), b.Doubt) {
+		if again := d.Until.Add(doubtAgain); !d.Until.IsZero() && again.After(ends) {
+			ends = again
+		}
+	}
+	return ends
 }
 
 // Record takes into account whether a finding tells of trouble, and reports whether

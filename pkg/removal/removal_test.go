@@ -38,3 +38,25 @@ func TestF50_ARemovalEndsAfterTwoEmptyPassesTheLastLongAfterIt(t *testing.T) {
 		})
 	}
 }
+
+func TestF50_APassOfManyTurnsCountsFromWhenItBegan(t *testing.T) {
+	const settle = 15 * time.Minute
+	for name, c := range map[string]struct {
+		began time.Duration // of the last pass
+		done  bool
+	}{
+		"too early":         {settle - time.Millisecond, false},
+		"just late enough":  {settle, true},
+		"a whole day later": {24 * time.Hour, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := removal.Job{RemovedAt: removed, EmptyPasses: 1}
+			for n := range 3 {
+				r.Begin(removed.Add(c.began + time.Duration(n)*time.Minute))
+			}
+			if got := r.End(); got != c.done || r.UnderWay() {
+				t.Errorf("done %v", got)
+			}
+		})
+	}
+}

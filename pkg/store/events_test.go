@@ -163,7 +163,7 @@ func TestAChangeOfAnAccountIsACommitWithBothRowsAndNoOtherRowIs(t *testing.T) {
 	if err != nil || gone.Before == nil || gone.After != nil || gone.Row != made.Row {
 		t.Errorf("%+v %v", gone, err)
 	}
-	other := change(t, s, func() { must(s.SaveIntegration(t.Context(), newIntegration("openai"), nil)) })
+	other := change(t, s, func() { must(s.SaveIntegration(t.Context(), newIntegration("openai"))) })
 	if c, ok, err := store.Commit(other); ok || err != nil {
 		t.Errorf("%+v %v", c, err)
 	}

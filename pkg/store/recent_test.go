@@ -83,7 +83,7 @@ func (r *recents) stock(t *testing.T, id string) {
 	must(t, r.SaveAPIKey(ctx, &apikey.Key{ID: "api_key_1", Tenant: id, Name: id, Scopes: []apikey.Scope{apikey.Vend}}))
 	in, a := newIntegration("openai"), newAccount("openai", "anna", "")
 	in.Tenant, a.Tenant, in.Name = id, id, id
-	must(t, r.SaveIntegration(ctx, in, nil))
+	must(t, r.SaveIntegration(ctx, in))
 	must(t, r.SaveAccount(ctx, a))
 }
 
@@ -184,7 +184,7 @@ func TestWhatIsMissingAndMayJustHaveBeenMadeIsLookedForEachTime(t *testing.T) {
 		t.Error("an API key that was just made is unknown")
 	}
 	r.reads(t, anna(tenantID), "IU")
-	must(t, r.SaveIntegration(ctx, newIntegration("openai"), nil))
+	must(t, r.SaveIntegration(ctx, newIntegration("openai")))
 	if v := r.reads(t, anna(tenantID), "IU"); v.Integration == nil {
 		t.Error("an integration that was just made is unknown")
 	}
@@ -328,7 +328,7 @@ func TestWhatDoesNotGoTogetherWithTheAccountIsReadAnew(t *testing.T) {
 			must(t, r.RemoveIntegration(t.Context(), v.Integration, newJob()))
 			in := newIntegration("openai")
 			in.ID, a.IntegrationID = "data_integration_again", "data_integration_again"
-			must(t, r.SaveIntegration(t.Context(), in, nil))
+			must(t, r.SaveIntegration(t.Context(), in))
 		},
 		"F52 another key pair": func(t *testing.T, r *recents, a *account.Account) {
 			r.keyPairs(t, 1, 2)
@@ -337,7 +337,7 @@ func TestWhatDoesNotGoTogetherWithTheAccountIsReadAnew(t *testing.T) {
 		"a check was defined": func(t *testing.T, r *recents, a *account.Account) {
 			v := r.load(t, anna(tenantID))
 			v.Integration.Custom = &integration.CustomProvider{Check: &catalog.Check{URL: "https://api.example.com/me"}}
-			must(t, r.SaveIntegration(t.Context(), v.Integration, nil))
+			must(t, r.SaveIntegration(t.Context(), v.Integration))
 			a.Secrets[account.Current] = account.Secret{ID: "1", Sealed: sealed(1, true)}
 		},
 	} {

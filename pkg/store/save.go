@@ -20,28 +20,40 @@ import (
 )
 
 // SaveIntegration implements vault.IntegrationStore.
-func (s *Store) SaveIntegration(ctx context.Context, in *integration.Integration, a *account.Account) error {
-	if a == nil {
-		return s.save(ctx, integrationKey(in.Tenant, in.Slug), in, &in.Revision, nil)
-	}
+func (s *Store) SaveIntegration(ctx context.Context, in *integration.Integration) error {
+	return s.save(ctx, integrationKey(in.Tenant, in.Slug), in, &in.Revision, nil)
+}
+
+// SaveIntegrationAndAccount implements vault.IntegrationStore.
+func (s *Store) SaveIntegrationAndAccount(ctx context.Context, in *integration.Integration, a *account.Account, d tenant.Departure) error {
 	inBefore, aBefore := in.Revision, a.Revision
-	err := s.saveBoth(ctx, in, a)
+	err := s.saveBoth(ctx, in, a, d)
 	if err != nil {
 		in.Revision, a.Revision = inBefore, aBefore
 	}
 	return err
 }
 
-func (s *Store) saveBoth(ctx context.Context, in *integration.Integration, a *account.Account) error {
+func (s *Store) saveBoth(ctx context.Context, in *integration.Integration, a *account.Account, d tenant.Departure) error {
 	putIntegration, err := s.put(integrationKey(in.Tenant, in.Slug), in, &in.Revision, nil)
 	if err != nil {
 		return err
 	}
-	putAccount, err := s.putAccount(a)
+	ops, err := s.putKey(a, d)
 	if err != nil {
 		return err
 	}
-	return s.write(ctx, putIntegration, putAccount)
+	return s.write(ctx, append([]table.Op{putIntegration}, ops...)...)
+}
+
+// putKey stores an account with a key that was brought.
+func (s *Store) putKey(a *account.Account, d tenant.Departure) ([]table.Op, error) {
+	isNew := a.Revision == 0
+	put, err := s.putAccount(a)
+	if err != nil || !isNew {
+		return []table.Op{put}, err
+	}
+	return []table.Op{put, table.Check(departureKey(a.Tenant, a.Owner.User), standing(d.Revision))}, nil
 }
 
 func (s *Store) putAccount(a *account.Account) (table.Op, error) {
@@ -60,6 +72,19 @@ func (s *Store) RemoveIntegration(ctx context.Context, in *integration.Integrati
 // SaveAccount implements vault.AccountStore.
 func (s *Store) SaveAccount(ctx context.Context, a *account.Account) error {
 	return s.save(ctx, accountKey(a.Tenant, a.Slug, a.Owner), a, &a.Revision, accountIndex(a))
+}
+
+// SaveKey implements vault.AccountStore.
+func (s *Store) SaveKey(ctx context.Context, a *account.Account, d tenant.Departure) error {
+	before := a.Revision
+	ops, err := s.putKey(a, d)
+	if err == nil {
+		err = s.write(ctx, ops...)
+	}
+	if err != nil {
+		a.Revision = before
+	}
+	return err
 }
 
 // DeleteAccount implements vault.AccountStore and vault.RemovalStore.

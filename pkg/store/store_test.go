@@ -110,7 +110,7 @@ func TestLoadFindsEveryRowOfATargetInOneCall(t *testing.T) {
 	s, ctx := onBolt(t), t.Context()
 	must(t, s.CreateTenant(ctx, newTenant(tenantID), blobs))
 	must(t, s.SaveAPIKey(ctx, &apikey.Key{ID: "api_key_1", Tenant: tenantID, Scopes: []apikey.Scope{apikey.Vend}}))
-	must(t, s.SaveIntegration(ctx, newIntegration("openai"), nil))
+	must(t, s.SaveIntegration(ctx, newIntegration("openai")))
 	must(t, s.SaveAccount(ctx, newAccount("openai", "auth0|anna", "")))
 	must(t, s.SaveAccount(ctx, newAccount("openai", "auth0|anna", "org")))
 	must(t, s.SaveSettings(ctx, tenantID, &tenant.Settings{AllowedOrigins: []string{"https://app.example.com"}}))
@@ -209,19 +209,19 @@ func writes() []write {
 	return []write{
 		{"SaveIntegration, new", func(t *testing.T, s stores) (func(context.Context) error, func() bool) {
 			in := newIntegration("openai")
-			return func(ctx context.Context) error { return s.SaveIntegration(ctx, in, nil) },
+			return func(ctx context.Context) error { return s.SaveIntegration(ctx, in) },
 				func() bool { return s.load(t, vault.Target{Slug: "openai"}).Integration != nil }
 		}, vault.ErrChanged},
 		{"SaveIntegration, changed", func(t *testing.T, s stores) (func(context.Context) error, func() bool) {
 			in := newIntegration("openai")
-			must(t, s.truth.SaveIntegration(t.Context(), in, nil))
+			must(t, s.truth.SaveIntegration(t.Context(), in))
 			in.Enabled = false
-			return func(ctx context.Context) error { return s.SaveIntegration(ctx, in, nil) },
+			return func(ctx context.Context) error { return s.SaveIntegration(ctx, in) },
 				func() bool { return !s.load(t, vault.Target{Slug: "openai"}).Integration.Enabled }
 		}, nil},
 		{"SaveIntegration with an account", func(t *testing.T, s stores) (func(context.Context) error, func() bool) {
 			in, a := newIntegration("openai"), newAccount("openai", "anna", "")
-			return func(ctx context.Context) error { return s.SaveIntegration(ctx, in, a) }, func() bool {
+			return func(ctx context.Context) error { return s.SaveIntegrationAndAccount(ctx, in, a, tenant.Departure{}) }, func() bool {
 				v := s.load(t, vault.Target{Slug: "openai", User: "anna"})
 				if (v.Integration == nil) != (v.Account == nil) {
 					t.Error("one without the other")
@@ -231,7 +231,7 @@ func writes() []write {
 		}, vault.ErrChanged},
 		{"RemoveIntegration", func(t *testing.T, s stores) (func(context.Context) error, func() bool) {
 			in := newIntegration("openai")
-			must(t, s.truth.SaveIntegration(t.Context(), in, nil))
+			must(t, s.truth.SaveIntegration(t.Context(), in))
 			return func(ctx context.Context) error { return s.RemoveIntegration(ctx, in, newJob()) }, func() bool {
 				jobs, err := s.truth.Removals(t.Context())
 				must(t, err)
@@ -381,13 +381,13 @@ func TestALostCompareAndSwapIsErrChangedAndStoresNothing(t *testing.T) {
 	s, ctx := onBolt(t), t.Context()
 	in, a, job := newIntegration("openai"), newAccount("openai", "anna", ""), newJob()
 	k := &apikey.Key{ID: "api_key_1", Tenant: tenantID}
-	must(t, s.SaveIntegration(ctx, in, a))
+	must(t, s.SaveIntegrationAndAccount(ctx, in, a, tenant.Departure{}))
 	must(t, s.SaveRemoval(ctx, job))
 	must(t, s.SaveAPIKey(ctx, k))
 	oldIn, oldA, oldJob, oldK := *in, *a, *job, *k
 	// What has the same content at the same revision is the same write.
 	oldIn.Name, oldA.State, oldJob.EmptyPasses, oldK.Name = "older", account.NeedsReauthorization, 1, "older"
-	must(t, s.SaveIntegration(ctx, in, a))
+	must(t, s.SaveIntegrationAndAccount(ctx, in, a, tenant.Departure{}))
 	must(t, s.SaveRemoval(ctx, job))
 	must(t, s.SaveAPIKey(ctx, k))
 	newIn, newA := newIntegration("openai"), newAccount("openai", "anna", "")
@@ -395,11 +395,11 @@ func TestALostCompareAndSwapIsErrChangedAndStoresNothing(t *testing.T) {
 	staleA := oldA
 	goneJob := newJob()
 	for name, err := range map[string]error{
-		"integration":                     s.SaveIntegration(ctx, &oldIn, nil),
-		"integration that is there":       s.SaveIntegration(ctx, newIn, nil),
-		"integration, stale account":      s.SaveIntegration(ctx, in, &oldA),
-		"stale integration, account":      s.SaveIntegration(ctx, &oldIn, fresh),
-		"integration and account, both":   s.SaveIntegration(ctx, newIn, newA),
+		"integration":                     s.SaveIntegration(ctx, &oldIn),
+		"integration that is there":       s.SaveIntegration(ctx, newIn),
+		"integration, stale account":      s.SaveIntegrationAndAccount(ctx, in, &oldA, tenant.Departure{}),
+		"stale integration, account":      s.SaveIntegrationAndAccount(ctx, &oldIn, fresh, tenant.Departure{}),
+		"integration and account, both":   s.SaveIntegrationAndAccount(ctx, newIn, newA, tenant.Departure{}),
 		"account":                         s.SaveAccount(ctx, &oldA),
 		"account that is there":           s.SaveAccount(ctx, newA),
 		"deleting an account":             s.DeleteAccount(ctx, &staleA),
@@ -496,7 +496,7 @@ func TestListingsGoOnOverAllPagesShortAndEmptyOnesToo(t *testing.T) {
 		name := fmt.Sprintf("%02d", i)
 		must(t, s.CreateTenant(ctx, newTenant("tenant_"+name), blobs))
 		must(t, s.SaveAPIKey(ctx, &apikey.Key{ID: "api_key_" + name, Tenant: tenantID}))
-		must(t, s.SaveIntegration(ctx, newIntegration("s"+name), nil))
+		must(t, s.SaveIntegration(ctx, newIntegration("s"+name)))
 		must(t, s.SaveOverride(ctx, tenantID, "org", "s"+name, &integration.Override{IntegrationID: name}))
 		a := newAccount("openai", "user"+name, "")
 		must(t, s.SaveAccount(ctx, a))

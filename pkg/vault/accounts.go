@@ -25,6 +25,8 @@ var (
 		"There is no data integration with this slug. Create it with POST /data-integrations.")
 	errNoAccount = fault.New(fault.NotFound, "not_found",
 		"This user has no connected account for this provider. Store a key with PUT /data-integrations/{slug}/api-key.")
+	errLeft = fault.New(fault.Invalid, "unprocessable_entity",
+		"The user or organization was offboarded while this key was being stored, so it is not stored. If they are meant to have come back since, send the request again.")
 	errIdempotencyReused = fault.New(fault.Invalid, "unprocessable_entity",
 		"This Idempotency-Key was used for another request in the last 24 hours. Use a new one.")
 )
@@ -107,7 +109,7 @@ func (a *Accounts) Upsert(ctx context.Context, v *Visit, up Upsert) (*account.Ac
 		if err := a.Verify.vet(ctx, v, v.Integration, &up, next); err != nil {
 			return err
 		}
-		return a.Store.SaveAccount(ctx, next)
+		return a.Store.SaveKey(ctx, next, v.Departure)
 	})
 	return saved, err
 }
@@ -115,6 +117,9 @@ func (a *Accounts) Upsert(ctx context.Context, v *Visit, up Upsert) (*account.Ac
 // place decides what the account is after up. changed is false when the request
 // is a repeat and the row stands as it is.
 func place(v *Visit, in *integration.Integration, up Upsert, clock ident.Clock) (next *account.Account, changed bool, err error) {
+	if v.left {
+		return nil, false, errLeft
+	}
 	now := clock.Now()
 	if !up.ExpiresAt.IsZero() && !up.ExpiresAt.After(now) {
 		return nil, false, fault.New(fault.Invalid, "unprocessable_entity",

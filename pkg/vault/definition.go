@@ -48,7 +48,7 @@ func (r *Registry) Define(ctx context.Context, v *Visit, change DefinitionChange
 		}
 		next.UpdatedAt = r.Clock.Now()
 		saved = &next
-		return r.Store.SaveIntegration(ctx, saved, nil)
+		return r.Store.SaveIntegration(ctx, saved)
 	})
 	return saved, err
 }

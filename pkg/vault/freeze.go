@@ -3,7 +3,6 @@ package vault
 import (
 	"context"
 
-	"keyvend/pkg/account"
 	"keyvend/pkg/fault"
 	"keyvend/pkg/ident"
 	"keyvend/pkg/integration"
@@ -14,7 +13,7 @@ import (
 type FreezeStore interface {
 	Reader
 	SaveSettings(ctx context.Context, tenantID string, s *tenant.Settings) error
-	SaveIntegration(ctx context.Context, in *integration.Integration, a *account.Account) error
+	SaveIntegration(ctx context.Context, in *integration.Integration) error
 	SaveOrganization(ctx context.Context, tenantID, organization string, o *tenant.Organization) error
 }
 
@@ -52,7 +51,7 @@ var OneIntegration = Freezable{
 	save: func(ctx context.Context, s FreezeStore, v *Visit, f *tenant.Freeze) error {
 		next := *v.Integration
 		next.Freeze = f
-		return s.SaveIntegration(ctx, &next, nil)
+		return s.SaveIntegration(ctx, &next)
 	},
 }
 

@@ -54,6 +54,8 @@ type Visit struct {
 	Session *session.Claims
 	// proven reports whether who asks is who he says, on the rows of a visit.
 	proven func(*Visit) bool
+	// left: its user or organization was offboarded after it was admitted.
+	left bool
 }
 
 // anew is the visit about target on rows that are read now, which may no longer
@@ -65,6 +67,8 @@ func (v *Visit) anew(ctx context.Context, rows Reader, target Target) (*Visit, e
 	}
 	fresh := *v
 	fresh.Target, fresh.View = target, view
+	fresh.left = v.left || view.Departure.OffboardedAt.After(v.Departure.OffboardedAt) ||
+		view.Organization.OffboardedAt.After(v.View.Organization.OffboardedAt)
 	switch {
 	case v.proven != nil && !v.proven(&fresh):
 		return nil, ErrUnauthorized.Because(ErrEnded)

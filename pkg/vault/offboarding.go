@@ -29,16 +29,16 @@ type OffboardingStore interface {
 
 // Offboarding takes away everything of a user or an organization. Once it has
 // succeeded nothing that was there can be vended, and widget tokens from before are
-// refused. What an upsert that was under way stores later is dead in an
-// organization; of a user it is vended until a sweep's next run finds it, unless he
-// brings another key, which makes a new account. To ask again does no harm and
-// finishes what was cut short.
+// refused. An upsert that was under way is refused too, or what it stores is dead. To
+// ask again does no harm and finishes what was cut short.
 type Offboarding struct {
 	Store OffboardingStore
 	Clock ident.Clock
 }
 
-// User offboards the visit's user. A job finds what was being written meanwhile.
+// User offboards the visit's user. What is stored before the departure is listed
+// after it, and nothing is stored later that does not know of it; a job deletes what
+// could not be deleted at once.
 func (o *Offboarding) User(ctx context.Context, v *Visit) error {
 	var job *removal.Job
 	err := again(ctx, o.Store, v, func(v *Visit) error {
@@ -51,7 +51,13 @@ func (o *Offboarding) User(ctx context.Context, v *Visit) error {
 	if err != nil {
 		return err
 	}
-	accounts, err := o.Store.AccountsOf(ctx, v.Target.Tenant, v.User)
+	return insist(ctx, func() error { return o.deleteAll(ctx, job) })
+}
+
+// deleteAll deletes what the job of a user covers. It fails when an account changed
+// meanwhile, which may have got another key.
+func (o *Offboarding) deleteAll(ctx context.Context, job *removal.Job) error {
+	accounts, err := o.Store.AccountsOf(ctx, job.Tenant, job.User)
 	if err != nil {
 		return err
 	}
@@ -59,7 +65,7 @@ func (o *Offboarding) User(ctx context.Context, v *Visit) error {
 		if !job.Covers(a) {
 			continue
 		}
-		if err := stale(o.Store.DeleteAccount(ctx, a)); err != nil {
+		if err := o.Store.DeleteAccount(ctx, a); err != nil {
 			return err
 		}
 	}

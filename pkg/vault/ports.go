@@ -34,7 +34,7 @@ type Target struct {
 	AccountID string
 	WithCheck bool // with User: also what is known of whether the account's key works
 	// WithDeparture, with User: also whether the user was offboarded lately. Vends
-	// do without: his accounts are deleted.
+	// do without: his accounts are deleted, and none is made that does not know of it.
 	WithDeparture bool
 }
 
@@ -95,9 +95,10 @@ type IntegrationStore interface {
 	Reader
 	// Integrations lists a tenant's integrations, sorted by id.
 	Integrations(ctx context.Context, tenant string) ([]*integration.Integration, error)
-	// SaveIntegration writes in, and with it, both or none, an account (nil:
-	// none). Revision 0 means that there is no such row yet.
-	SaveIntegration(ctx context.Context, in *integration.Integration, a *account.Account) error
+	// SaveIntegration writes in. Revision 0 means that there is no such row yet.
+	SaveIntegration(ctx context.Context, in *integration.Integration) error
+	// SaveIntegrationAndAccount writes both or none, on the condition of SaveKey.
+	SaveIntegrationAndAccount(ctx context.Context, in *integration.Integration, a *account.Account, d tenant.Departure) error
 	// RemoveIntegration deletes in and stores its removal job, both or none.
 	RemoveIntegration(ctx context.Context, in *integration.Integration, job *removal.Job) error
 }
@@ -110,6 +111,10 @@ type AccountStore interface {
 	// AccountsOf lists all accounts of a user, dead ones included.
 	AccountsOf(ctx context.Context, tenant, user string) ([]*account.Account, error)
 	SaveAccount(ctx context.Context, a *account.Account) error
+	// SaveKey is SaveAccount for a key that was brought. Where there is no account
+	// yet, which his offboarding would delete, it also wants that what is kept of
+	// its user's departure still is d.
+	SaveKey(ctx context.Context, a *account.Account, d tenant.Departure) error
 	DeleteAccount(ctx context.Context, a *account.Account) error
 }
 

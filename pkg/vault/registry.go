@@ -107,7 +107,7 @@ func (r *Registry) save(ctx context.Context, v *Visit, in *integration.Integrati
 		in.Requests = in.Requests.Remember(*seen)
 	}
 	if up == nil {
-		return Registered{Integration: in}, r.Store.SaveIntegration(ctx, in, nil)
+		return Registered{Integration: in}, r.Store.SaveIntegration(ctx, in)
 	}
 	a, _, err := place(v, in, *up, r.Clock)
 	if err == nil {
@@ -116,7 +116,7 @@ func (r *Registry) save(ctx context.Context, v *Visit, in *integration.Integrati
 	if err != nil {
 		return Registered{}, err
 	}
-	return Registered{in, a}, r.Store.SaveIntegration(ctx, in, a)
+	return Registered{in, a}, r.Store.SaveIntegrationAndAccount(ctx, in, a, v.Departure)
 }
 
 func (r *Registry) room(ctx context.Context, v *Visit) error {

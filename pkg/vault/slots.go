@@ -74,7 +74,7 @@ func (s *Schedule) pace(ctx context.Context, waiting []*candidate) (leased, post
 // has trouble until after it. When there are too few, who was looked at longest
 // ago comes first.
 func (s *Schedule) reserve(ctx context.Context, l lane, members []*candidate, now time.Time) error {
-	breaker, err := s.Store.Breaker(ctx, l.provider)
+	breaker, err := s.Store.Breaker(ctx, health.Place{Provider: l.provider})
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func (s *Schedule) reserve(ctx context.Context, l lane, members []*candidate, no
 	for i, c := range without {
 		tenants[i] = tenantIn(c.in)
 	}
-	slots, err := takeSlots(ctx, s.Store, l, tenants, from, from.Add(l.ahead()))
+	slots, err := takeSlots(ctx, s.Store, l, tenants, l.between(from, from.Add(l.ahead())))
 	if err != nil {
 		return err
 	}
@@ -104,7 +104,38 @@ func (s *Schedule) reserve(ctx context.Context, l lane, members []*candidate, no
 			c.check.Wait(now, l.ahead())
 		}
 	}
+	if l.lane == health.ScheduledLane && pause.IsZero() {
+		s.hasten(ctx, l, without, now)
+	}
 	return nil
+}
+
+// hasten gives first looks that would come late some of the slots that are for what
+// people ask for: each tenant has his share of those, so that no import of one puts
+// off what users of the others bring. The slots on schedule that they had are lost.
+func (s *Schedule) hasten(ctx context.Context, l lane, members []*candidate, now time.Time) {
+	var late []*candidate
+	var tenants []string
+	for _, c := range members {
+		shares := tenantIn(c.in) != ""
+		if shares && c.check.LookedAt().IsZero() && (c.full || c.slot.After(now.Add(MaxDelay))) {
+			late, tenants = append(late, c), append(tenants, tenantIn(c.in))
+		}
+	}
+	l.lane = health.AskedLane
+	until := now.Add(l.ahead())
+	slots, err := takeSlots(ctx, s.Store, l, tenants, func(p *health.Pace, tenant string) time.Time {
+		return p.ReserveFirst(tenant, l.perMinute, now, until)
+	})
+	if err != nil { // they are late, and no more
+		s.Log.WarnContext(ctx, "first looks got no earlier slots", "provider", l.provider, "checks", len(late), "error", err)
+		return
+	}
+	for i, c := range late {
+		if !slots[i].IsZero() {
+			c.slot, c.full = slots[i], false
+		}
+	}
 }
 
 // tenantIn is the tenant of an integration in the lanes of its provider, "" where
@@ -116,9 +147,19 @@ func tenantIn(in *integration.Integration) string {
 	return in.Tenant
 }
 
-// takeSlots reserves a slot of a lane for each of the tenants, in their order, none
-// before from and none after until. Zero is none.
-func takeSlots(ctx context.Context, rows PaceStore, l lane, tenants []string, from, until time.Time) ([]time.Time, error) {
+// reserver takes a slot for a tenant. Zero is none.
+type reserver func(p *health.Pace, tenant string) time.Time
+
+// between takes slots of the lane, none before from and none after until.
+func (l lane) between(from, until time.Time) reserver {
+	return func(p *health.Pace, tenant string) time.Time {
+		return p.ReserveFor(tenant, l.lane, l.perMinute, from, until)
+	}
+}
+
+// takeSlots takes a slot of a lane for each of the tenants, in their order. Zero is
+// none.
+func takeSlots(ctx context.Context, rows PaceStore, l lane, tenants []string, take reserver) ([]time.Time, error) {
 	slots := make([]time.Time, len(tenants))
 	if len(slots) == 0 {
 		return slots, nil
@@ -130,7 +171,7 @@ func takeSlots(ctx context.Context, rows PaceStore, l lane, tenants []string, fr
 		}
 		taken := false
 		for i, tenant := range tenants {
-			slots[i] = p.ReserveFor(tenant, l.lane, l.perMinute, from, until)
+			slots[i] = take(&p, tenant)
 			taken = taken || !slots[i].IsZero()
 		}
 		if !taken {

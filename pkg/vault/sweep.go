@@ -34,8 +34,14 @@ type Swept struct {
 // itself; the next one goes on.
 const reserve = 5 * time.Second
 
-// Sweep works on every removal job until all had one pass or time is short. A
-// job that fails is logged and does not keep the others from theirs.
+// turn is how long a job is worked on before the next has its turn, if not all its
+// accounts were seen until then.
+const turn = 2 * time.Second
+
+// Sweep works on every removal job until all had one pass or time is short. They
+// take turns, so that no job keeps others waiting however large it is; what has no
+// turn now is first next time. A job that fails is logged and does not keep the
+// others from theirs.
 func (s *Sweeper) Sweep(ctx context.Context) (Swept, error) {
 	jobs, err := s.Store.Removals(ctx)
 	if err != nil && len(jobs) == 0 {
@@ -44,16 +50,20 @@ func (s *Sweeper) Sweep(ctx context.Context) (Swept, error) {
 	if err != nil {
 		s.Log.ErrorContext(ctx, "some removal jobs cannot be read", "alarm", "sweep", "error", err)
 	}
+	removal.InTurn(jobs)
 	var total Swept
-	for _, job := range jobs {
-		if short(ctx) {
-			break
-		}
-		total.Jobs++
+	for i, line := 0, jobs; i < len(line) && !short(ctx); i++ {
+		job := line[i]
 		deleted, finished, err := s.advance(ctx, job)
 		total.Accounts += deleted
+		if i < len(jobs) {
+			total.Jobs++
+		}
 		if finished {
 			total.Finished++
+		}
+		if err == nil && job.UnderWay() {
+			line = append(line, job)
 		}
 		// Changed: another sweep is at it. Cancelled: it was told to stop.
 		if err != nil && !errors.Is(err, ErrChanged) && !errors.Is(ctx.Err(), context.Canceled) {
@@ -63,41 +73,41 @@ func (s *Sweeper) Sweep(ctx context.Context) (Swept, error) {
 	return total, nil
 }
 
-// advance makes one pass over the job's accounts and records it, also one that
-// was cut short after it found some.
+// advance gives the job a turn and records how far it got, also when it failed on
+// the way.
 func (s *Sweeper) advance(ctx context.Context, job *removal.Job) (deleted int, finished bool, err error) {
-	began := s.Clock.Now()
-	found, deleted, whole, err := s.pass(ctx, job)
-	if !whole && found == 0 {
+	job.Begin(s.Clock.Now())
+	before := job.Walk
+	deleted, whole, err := s.walk(ctx, job)
+	switch {
+	case err != nil && job.Walk == before:
 		return deleted, false, err // nothing was learnt
-	}
-	job.Pass(found)
-	if whole && job.Done(began) {
+	case whole && job.End():
 		return deleted, true, s.Store.FinishRemoval(ctx, job)
 	}
 	return deleted, false, errors.Join(err, s.Store.SaveRemoval(ctx, job))
 }
 
-// pass deletes what the job covers, page by page, as far as time allows.
-func (s *Sweeper) pass(ctx context.Context, job *removal.Job) (found, deleted int, whole bool, err error) {
-	for after := ""; ; {
-		page, next, err := s.Store.AccountsUnder(ctx, job, after)
+// walk goes on with the job's pass and deletes what it covers, page by page, until
+// its turn is over or time is short. A page that cannot be deleted is the next
+// turn's first.
+func (s *Sweeper) walk(ctx context.Context, job *removal.Job) (deleted int, whole bool, err error) {
+	for over := time.Now().Add(turn); ; {
+		page, next, err := s.Store.AccountsUnder(ctx, job, job.Walk.After)
 		if err != nil {
-			return found, deleted, false, err
+			return deleted, false, err
 		}
 		page = slices.DeleteFunc(page, func(a *account.Account) bool { return !job.Covers(a) }) // the index lags
-		found += len(page)
+		job.Walk.Found += len(page)
 		n, err := s.delete(ctx, page)
 		deleted += n
-		switch {
-		case err != nil:
-			return found, deleted, false, err
-		case next == "":
-			return found, deleted, true, nil
-		case short(ctx):
-			return found, deleted, false, nil
+		if err != nil {
+			return deleted, false, err
 		}
-		after = next
+		job.Walk.After = next
+		if next == "" || short(ctx) || time.Now().After(over) {
+			return deleted, next == "", nil
+		}
 	}
 }
 
