@@ -59,6 +59,22 @@ func TestTheDemoPageHasATenantOfItsOwnFromWhenItIsFirstUsed(t *testing.T) {
 	}
 }
 
+func TestTheDemoPageWorksAgainAtTheNextStartAfterItsAPIKeysWereRevoked(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	stop := start(t, dir)
+	if status, text := send(t, dir, "POST", "/_demo/token", "{}"); status != http.StatusOK {
+		t.Fatal(status, text)
+	}
+	if revoked := revokeAll(t, dir, "Demo page"); len(revoked) != 3 {
+		t.Fatal(revoked)
+	}
+	stop()
+	start(t, dir)
+	if status, text := send(t, dir, "POST", "/_demo/token", "{}"); status != http.StatusOK {
+		t.Error(status, text)
+	}
+}
+
 // header sets a header.
 func header(name, value string) func(*http.Request) {
 	return func(r *http.Request) { r.Header.Set(name, value) }

@@ -134,6 +134,51 @@ func TestStartsThatFailWhileSeedingLeaveOneTenantAndOneKeyOfEach(t *testing.T) {
 	}
 }
 
+// revokeAll revokes all API keys of a seeded tenant, and returns their names.
+func revokeAll(t *testing.T, dir, tenant string) (names []string) {
+	t.Helper()
+	socket := filepath.Join(dir, socketFile)
+	for _, found := range ask(t, socket, operator.Request{Action: operator.ListTenants}).Tenants {
+		if found.Name != tenant {
+			continue
+		}
+		for _, key := range ask(t, socket, operator.Request{Action: operator.ListAPIKeys, Tenant: found.ID}).APIKeys {
+			names = append(names, key.Name)
+			ask(t, socket, operator.Request{Action: operator.RevokeAPIKey, Tenant: found.ID, APIKey: key.ID})
+		}
+	}
+	return names
+}
+
+func TestSeedIsAppliedAgainAfterAllOfItsAPIKeysWereRevokedAndSaysSo(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	stop := startWith(t, options{dir: dir, seed: exampleSeed})
+	revoked := revokeAll(t, dir, "Acme test")
+	if len(revoked) != 3 {
+		t.Fatal(revoked)
+	}
+	if status, _ := send(t, dir, "GET", "/data-integrations", "", bearer("sk_test_acme")); status != http.StatusUnauthorized {
+		t.Error("a revoked key is answered", status)
+	}
+	stop()
+	out := printedWith(t, options{dir: dir, addr: "127.0.0.1:0", seed: exampleSeed})
+	for _, name := range revoked {
+		if strings.Count(out, `the API key "`+name+`" of the tenant "Acme test" was revoked and is issued anew`) != 1 {
+			t.Errorf("nothing of %q in %s", name, out)
+		}
+	}
+	if out := printedWith(t, options{dir: dir, addr: "127.0.0.1:0", seed: exampleSeed}); strings.Contains(out, "issued anew") {
+		t.Error(out)
+	}
+	startWith(t, options{dir: dir, seed: exampleSeed})
+	for key, want := range map[string]int{"sk_test_acme": http.StatusOK, "sk_test_acme_dashboard": http.StatusForbidden} {
+		status, text := send(t, dir, "POST", "/data-integrations/openai/credentials", `{"user_id":"user_1"}`, bearer(key))
+		if status != want {
+			t.Errorf("%s: %d %s", key, status, text)
+		}
+	}
+}
+
 func TestTextOfAFixedKeyIsKeptNowhere(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	stop := startWith(t, options{dir: dir, seed: exampleSeed})
