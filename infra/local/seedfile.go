@@ -16,7 +16,8 @@ import (
 )
 
 // seed is what a team's tests expect to find: the file of -seed. It is applied
-// at each start and changes what differs; what it does not name stays.
+// at each start and changes what differs; what it does not name stays. Its API
+// keys are there again though somebody revoked them.
 type seed struct {
 	Tenants []seedTenant `json:"tenants"`
 }
