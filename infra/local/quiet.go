@@ -12,16 +12,20 @@ type quiet struct{ slog.Handler }
 
 // Handle implements slog.Handler.
 func (q quiet) Handle(ctx context.Context, r slog.Record) error {
-	cut := false
+	if ctx.Err() == nil || !ofAnEnd(r) {
+		return q.Handler.Handle(ctx, r)
+	}
+	return nil
+}
+
+// ofAnEnd reports whether a line tells an error that is a context's end.
+func ofAnEnd(r slog.Record) (ended bool) {
 	r.Attrs(func(a slog.Attr) bool {
 		err, ok := a.Value.Any().(error)
-		cut = ok && errors.Is(err, context.Canceled)
-		return !cut
+		ended = ok && errors.Is(err, context.Canceled)
+		return !ended
 	})
-	if cut && ctx.Err() != nil {
-		return nil
-	}
-	return q.Handler.Handle(ctx, r)
+	return ended
 }
 
 // WithAttrs implements slog.Handler.
