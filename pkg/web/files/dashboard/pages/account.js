@@ -5,7 +5,7 @@ import { looksTable, strip } from "../charts.js";
 import { deed } from "../controls.js";
 import { ask } from "../dialogs.js";
 import { Refusal } from "../api.js";
-import { kept, pairs } from "../editors.js";
+import { pairs } from "../editors.js";
 import { form, text } from "../forms.js";
 import { keyNames } from "../keynames.js";
 import { to } from "../router.js";
