@@ -95,6 +95,45 @@ func TestACustomProviderIsDefinedWhole(t *testing.T) {
 	}
 }
 
+// Nobody finds a link or a button without a name.
+func TestTheNameOfAProviderIsOneLineInWhichSomethingIsSeen(t *testing.T) {
+	a := newCustom(t)
+	send := func(name string) []boottest.Answer {
+		text, err := json.Marshal(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		custom := `"custom_provider":{"name":` + string(text) + `}`
+		slug := fmt.Sprintf("c%x", name)
+		return []boottest.Answer{
+			a.Do(a.token, "POST", "/data-integrations", `{"provider":"`+slug[:min(len(slug), 60)]+`","auth_methods":["api_key"],`+custom+`}`),
+			a.Do(a.token, "PUT", "/data-integrations/acme-crm", `{`+custom+`}`),
+			a.Do(a.token, "PATCH", definition, `{"name":`+string(text)+`}`),
+		}
+	}
+	for _, name := range []string{
+		"", " ", "  ", "\u00a0", "\u2003", "\u200b", "\u200d\ufe0f", "\u202e", "\ufeff", "\u3164", "\u115f", "\u2800", "\u00ad", "\U000e0041",
+		"\n", "A\nB", "A\tB", "A\u2028B", "A\u202eB", "A\u0085B", "A\u0000", " A", "A ", "A\u00a0", "\ue000", strings.Repeat("x", 201),
+	} {
+		for i, got := range send(name) {
+			want := "invalid_text"
+			if name == "" {
+				want = "is required"
+			}
+			if got.Status != http.StatusUnprocessableEntity || !strings.Contains(got.Body, want) && i == 2 || !strings.HasSuffix(wrongFields(got)[0], "name") {
+				t.Errorf("%q: %d %s", name, got.Status, got.Body)
+			}
+		}
+	}
+	for _, name := range []string{"x", "Ä & Söhne (EU)", "東京", "C++", "💳", "7", strings.Repeat("ü", 200), "a\u0301", "№ 1"} {
+		for _, got := range send(name) {
+			if got.Status/100 != 2 {
+				t.Errorf("%q: %d %s", name, got.Status, got.Body)
+			}
+		}
+	}
+}
+
 func TestAnEmptyChangeWritesNothing(t *testing.T) {
 	a := newCustom(t)
 	row := boottest.IntegrationRow(a.tenant, "acme-crm")
