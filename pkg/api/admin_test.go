@@ -44,3 +44,25 @@ func TestAnOriginThatIsWrittenTwiceIsStoredOnce(t *testing.T) {
 		t.Errorf("%s, not %s", got.Body, want)
 	}
 }
+
+func TestAnOriginThatNoBrowserCanSendIsRefused(t *testing.T) {
+	a := newAcme(t, boottest.Config{})
+	label := strings.Repeat("a", 63)
+	long := label + "." + label + "." + label + "." + label[:61] // 253
+	for origin, status := range map[string]int{
+		"https://" + label + ".example":        http.StatusOK,
+		"https://" + label + "a.example":       http.StatusUnprocessableEntity,
+		"https://app." + label + "a":           http.StatusUnprocessableEntity,
+		"https://" + long:                      http.StatusOK,
+		"https://" + long + "a":                http.StatusUnprocessableEntity,
+		"https://" + strings.Repeat("a", 300):  http.StatusUnprocessableEntity,
+		"https://[2001:db8::1]:8443":           http.StatusOK,
+		"https://" + label + "a.example:8443":  http.StatusUnprocessableEntity,
+		"https://" + label + ".example.:8443":  http.StatusOK,
+		"http://" + label + "a.localhost:8080": http.StatusUnprocessableEntity,
+	} {
+		if got := a.Do(a.token, "PUT", "/keyvend/settings", `{"allowed_origins":["`+origin+`"]}`); got.Status != status {
+			t.Errorf("%s: %d %s", origin, got.Status, got.Body)
+		}
+	}
+}
