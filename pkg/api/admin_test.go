@@ -66,3 +66,22 @@ func TestAnOriginThatNoBrowserCanSendIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// What an answer holds can be sent back with a change.
+func TestAnOrganizationsConfigurationCanBeSentBackAsItWasRead(t *testing.T) {
+	a := newAcme(t, boottest.Config{})
+	const path = "/organizations/org_1/data_integration_configurations/openai"
+	read := a.Must(http.StatusOK, a.token, "PUT", path, `{"enabled":false}`)
+	for _, body := range []string{
+		read.Body, strings.Replace(read.Body, `"enabled":false`, `"enabled":true`, 1),
+		`{"enabled":true,"config":{},"credentials":{},"client_id":null,"client_secret":null}`, `{"enabled":true,"config":null,"credentials":null}`,
+	} {
+		got := a.Must(http.StatusOK, a.token, "PUT", path, body)
+		if want := strings.Contains(body, `"enabled":true`); strings.Contains(got.Body, `"enabled":true`) != want {
+			t.Errorf("%s: %s", body, got.Body)
+		}
+	}
+	for _, body := range []string{`{"enabled":true,"config":{"region":"eu"}}`, `{"enabled":true,"client_id":""}`, `{"config":{}}`} {
+		a.Must(http.StatusBadRequest, a.token, "PUT", path, body)
+	}
+}

@@ -194,7 +194,11 @@ func TestMetadataAndConfigAreBounded(t *testing.T) {
 		got    boottest.Answer
 		status int
 	}{
-		"metadata":                {send("metadata", `{"a":"b","ä":"\u0000"}`), 200},
+		"metadata":                {send("metadata", `{"a":"b","ä":"ü\n\tx"}`), 200},
+		"NUL in a value":          {send("metadata", `{"a":"b\u0000"}`), 422},
+		"ESC in a value":          {send("metadata", `{"a":"\u001b[31m"}`), 422},
+		"NUL in a name":           {send("metadata", `{"a\u0000b":""}`), 422},
+		"a line break in a name":  {send("metadata", `{"a\nb":""}`), 422},
 		"metadata too large":      {send("metadata", `{"a":"`+strings.Repeat("x", 4096)+`"}`), 422},
 		"a name too long":         {send("metadata", `{"`+strings.Repeat("x", 65)+`":""}`), 422},
 		"no name":                 {send("metadata", `{"":""}`), 422},

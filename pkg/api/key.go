@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"strings"
+	"unicode"
 
 	"keyvend/pkg/integration"
 	"keyvend/pkg/paste"
@@ -85,13 +86,16 @@ func (a answer) warn(in *integration.Integration, up *vault.Upsert) answer {
 	return a
 }
 
-// checkMap bounds a map of the caller's own values: names of 1 to 64 bytes,
-// all of it at most the given number of bytes.
+// checkMap bounds a map of the caller's own values: names of 1 to 64 bytes without
+// control characters, all of it at most the given number of bytes.
 func checkMap(field string, values map[string]string, most int) error {
 	size := 0
 	for name, value := range values {
-		if name == "" || len(name) > 64 {
-			return invalid(field, "invalid_name", "A name in "+field+" has 1 to 64 bytes.")
+		switch {
+		case name == "", len(name) > 64, strings.ContainsFunc(name, unicode.IsControl):
+			return invalid(field, "invalid_name", "A name in "+field+" has 1 to 64 bytes and no control characters.")
+		case strings.ContainsFunc(value, control):
+			return invalid(field, "invalid_text", "A value in "+field+" has no control characters but line breaks and tabs.")
 		}
 		size += len(name) + len(value)
 	}
