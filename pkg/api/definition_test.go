@@ -340,6 +340,48 @@ func TestF35_SettingsThatMakeNoPublicHostTogetherAreRefused(t *testing.T) {
 	}
 }
 
+// The official widget and the contract's clients can send no setting.
+func TestARequiredSettingThatIsMissingOrEmptyIsToldOfAndKeepsNoKeyFromBeingStored(t *testing.T) {
+	a := newWidgeted(t, boottest.Config{})
+	a.Register(a.token, "shopify")
+	a.Register(a.token, "datadog")
+	const without = `missing_setting;message="The provider's keys need settings that this one has not: config.shop."`
+	secret := `"secret":"shpat_` + strings.Repeat("c", 32) + `"`
+	for config, want := range map[string]string{
+		"": without, `,"config":null`: without, `,"config":{}`: without, `,"config":{"shop":""}`: without, `,"config":{"shop":"acme"}`: "",
+	} {
+		body := `{"user_id":"anna",` + secret + config + `}`
+		a.Do(a.token, "DELETE", "/user_management/users/anna/connected_accounts/shopify", "")
+		for what, got := range map[string]boottest.Answer{
+			"PUT":    a.Do(a.token, "PUT", "/data-integrations/shopify/api-key", body),
+			"POST":   a.Do(a.token, "POST", "/data-integrations/shopify/api-key", body),
+			"inline": a.Do(a.token, "PUT", "/data-integrations/shopify", `{"api_key":`+body+`}`),
+			"widget": a.Do(a.anna, "PUT", "/_widgets/DataIntegrations/shopify/api-key", `{`+secret+config+`}`, "Origin", page),
+		} {
+			if told := got.Header.Get("Keyvend-Warning"); got.Status != http.StatusOK || told != want {
+				t.Errorf("%s with %s: %d %s, told %q", what, config, got.Status, got.Body, told)
+			}
+		}
+		a.vends(t, key) // of another provider
+	}
+	// What is stored already is not missing, and what is optional never is.
+	if got := a.Must(200, a.token, "PUT", "/data-integrations/shopify/api-key", `{"user_id":"anna",`+secret+`,"config":{"shop":"acme"}}`); got.Header.Get("Keyvend-Warning") != "" {
+		t.Errorf("%v", got.Header)
+	}
+	for path, body := range map[string]string{
+		"/data-integrations/shopify/api-key": `{"user_id":"anna",` + secret + `}`,
+		"/data-integrations/datadog/api-key": `{"user_id":"anna","secret":"0123456789abcdef0123456789abcdef","config":{"site":""}}`,
+	} {
+		if told := a.Must(200, a.token, "PUT", path, body).Header.Get("Keyvend-Warning"); told != "" {
+			t.Errorf("%s: %s", path, told)
+		}
+	}
+	odd := a.Must(200, a.token, "PUT", "/data-integrations/shopify/api-key", `{"user_id":"bob","secret":"pk_live_canary0000"}`).Header.Get("Keyvend-Warning")
+	if !strings.HasPrefix(odd, "publishable_key;") || !strings.HasSuffix(odd, ", "+without) {
+		t.Errorf("%s", odd)
+	}
+}
+
 func TestConfigHasAtMostTwoKiBHoweverItComes(t *testing.T) {
 	a := newCustom(t)
 	var fields, values []string

@@ -68,7 +68,7 @@ func (p providers) create(ctx context.Context, v *vault.Visit, in *createIntegra
 		return answer{}, err
 	}
 	a := answer{status: http.StatusCreated, body: integrationOnWire(done.Integration, done.Account)}
-	return a.warn(done.Integration, in.registration.FirstKey), nil
+	return a.warn(done.Integration, in.registration.FirstKey, done.Account), nil
 }
 
 func (p providers) list(ctx context.Context, v *vault.Visit, in *listIntegrations) (answer, error) {
@@ -94,7 +94,7 @@ func (p providers) update(ctx context.Context, v *vault.Visit, in *updateIntegra
 	if err != nil {
 		return answer{}, err
 	}
-	return ok(integrationOnWire(done.Integration, nil)).warn(done.Integration, in.amendment.Key), nil
+	return ok(integrationOnWire(done.Integration, nil)).warn(done.Integration, in.amendment.Key, done.Account), nil
 }
 
 func (p providers) remove(ctx context.Context, v *vault.Visit, _ *slugPath) (answer, error) {
