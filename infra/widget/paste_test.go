@@ -85,7 +85,9 @@ var fragments = []string{
 
 // wraps are what is put round a key. The widget takes them off, and the API, which
 // changes nothing, refuses them.
-var wraps = []string{" %", "% ", `"%"`, "'%'", "`%`", `"%",`, "'%';", "Bearer %", "bearer %", "Authorization: Bearer %", "API_KEY=%", `export THE_TOKEN="%"`, "SECRET = '%'", "x-api-key: %", `"apiKey": "%",`, ` KEY="%"`}
+var wraps = []string{" %", "% ", `"%"`, "'%'", "`%`", `"%",`, "'%';", "Bearer %", "bearer %", "Authorization: Bearer %", "API_KEY=%", `export THE_TOKEN="%"`, "SECRET = '%'", "x-api-key: %", `"apiKey": "%",`, ` KEY="%"`,
+	"Authorization: %", "api_key: %", "key: '%',", "api_key = \"%\"", `-H "Authorization: Bearer %"`, "Token %", "set KEY=%", `$env:KEY="%"`, "my key %",
+}
 
 // wrapped is a key in one of the wraps, or none where that is a key as well.
 func wrapped(t *testing.T, random *rand.Rand, p catalog.Provider, key string) []wrappedKey {

@@ -145,9 +145,12 @@ function unquoted(text, own) {
  * @param {Form[]} own
  */
 function unnamed(text, own) {
-  const [, name, value] = /^(?:export\s+|set\s+|\$env:)?([A-Z][A-Z0-9_]*)\s*=\s*([^\s=].{7,})$/.exec(text) ?? [];
+  const header = text.replace(/^(?:-H|--header) *(["'])(.+)\1$/, "$2");
+  if (header !== text) return header;
+  const line = text.replace(/^(?:export\s+|set\s+|\$env:)/, "");
+  const [, name, value] = /^([A-Z][A-Z0-9_]*)\s*=\s*([^\s=].{7,})$/.exec(line) ?? [];
   if (name && value && /KEY|TOKEN|SECRET|PASSWORD|_PAT$/.test(name)) return value;
-  const behind = unquoted(/^["']?[a-z][\w .-]{0,63}["']?\s*[:=]\s*(\S+)$/i.exec(text)?.[1] ?? "", own);
+  const behind = unquoted(/^["']?[a-z][\w .-]{0,63}?["']?(?:\s*[:=]\s*| +)(\S+)$/i.exec(line)?.[1] ?? "", own);
   return fit(own, behind) >= 0 ? behind : text;
 }
 
@@ -163,10 +166,12 @@ function wrapped(text, own) {
   const bare = text.trim();
   if (bare !== text) return "spaces";
   if (/^(["'`]).+\1$/.test(bare) || fit(own, unquoted(bare, own)) >= 0) return "quoted_key";
-  return VARIABLE.test(bare) || fit(own, unnamed(bare, own)) >= 0 ? "named_key" : "";
+  return VARIABLE.test(bare) || LABELLED.test(bare) || fit(own, unnamed(bare, own)) >= 0 ? "named_key" : "";
 }
 
 const VARIABLE = /^(?:export +)?(?=[A-Z\d]*_)[A-Z\d_]*(?:KEY|TOKEN|SECRET)[A-Z\d_]* *= *[^ =]/;
+const LABELLED =
+  /^(?:(?:export +|set +|\$env:)\w+ *=|(?:-H|--header) *["']|["']?[\w.-]*(?:authorization|key|token|secret)["']?(?: *[:=] *["']| *: | += )|token +[^ ]+$)/i;
 
 /**
  * joined takes out line breaks where a key was wrapped: if the pieces together are
@@ -191,13 +196,15 @@ function judged(key, slug, own) {
   const [doubt, vendor = ""] = doubtOf(key, slug, own);
   if (doubt === "") return { doubt, level: "", vendor: "" };
   if (doubt === "test_key") return { doubt, level: "note", vendor };
-  const never = NEVER.includes(doubt) || !PRINTABLE.test(key);
+  const never = NEVER.includes(doubt) || !PRINTABLE.test(key) || NOTHING.test(key) || (doubt === "address" && own.length > 0);
   return { doubt, level: never ? "refuse" : "warn", vendor };
 }
 
 /** What the API refuses. */
 const NEVER = ["keyvend_api_key", "keyvend_token", "whole_command", "bearer_prefix", "too_long", "quoted_key", "named_key"];
 const PRINTABLE = /^[ -~]*$/;
+const NOTHING =
+  /^(?:[^a-z\d]*|bearer|token|undefined|null|\{\{.*\}\}|\$\{\w+\}|[<[]?(?:your|insert|replace)[-_ a-z]*(?:key|token|secret)[-_ a-z]*[>\]]?|(?:export +|set +|\$env:)?(?:[a-z]+_)*(?:key|token|secret) *[:=] *["']*)$/i;
 
 const PUBLISHABLE = /^(?:pk_(?:live|test)_|(?:live|test)_pub_|phc_|sb_publishable_|pk\.eyJ)/;
 const TEST_KEY = /^(?:[a-z]{2,10}_)?(?:test|sdbx|sandbox)_|^EZTK/;
@@ -231,10 +238,9 @@ function doubtOf(key, slug, own) {
 
 /** @type {[string, RegExp][]} */
 const OTHERS = [
-  ["variable", /^\$\{?\w+\}?$|^\{\{.*\}\}$|^(?:process|import\.meta|os)\.env/],
-  ["variable", /^[<[]?(?:YOUR|MY|INSERT|REPLACE)[-_ A-Z]*(?:KEY|TOKEN|SECRET)[-_ A-Z]*[>\]]?$|^x{4,}$/i],
+  ["variable", NOTHING],
+  ["variable", /^\$\w+$|^(?:process|import\.meta|os)\.env|^my[-_ a-z]*(?:key|token|secret)[-_ a-z]*$|^x{4,}$/i],
   ["json", /^[{[].*[}\]]$/s],
-  ["header", /^-H\b|^["']?(?:authorization|x-api-key)["']?\s*:/i],
   ["address", /^https?:\/\//i],
 ];
 
