@@ -230,7 +230,7 @@ func TestWhatStandsBesideAKeyIsChangedAndWhatSteersItIsNot(t *testing.T) {
 	}
 	p.Press("Tab")
 	p.Find("heading", "Metadata")
-	p.Do(`[...document.querySelectorAll("fieldset input")].at(-1).focus()`)
+	p.Do(`[...document.querySelectorAll("fieldset textarea")].at(-1).focus()`)
 	p.Type("anna")
 	p.Click("button", "Save metadata")
 	p.Says("The metadata is saved.")

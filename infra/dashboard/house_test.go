@@ -95,6 +95,16 @@ func (s *shop) operate(r operator.Request) operator.Response {
 // send makes a request as the tenant's backend and returns the answer's body.
 func (s *shop) send(method, path string, body any) map[string]any {
 	s.t.Helper()
+	read, status, said := s.try(method, path, body)
+	if status >= 300 {
+		s.t.Fatalf("%s %s: %d %s", method, path, status, said)
+	}
+	return read
+}
+
+// try is send that may be refused.
+func (s *shop) try(method, path string, body any) (read map[string]any, status int, said []byte) {
+	s.t.Helper()
 	text, isText := body.([]byte)
 	if !isText && body != nil {
 		text, _ = json.Marshal(body)
@@ -109,17 +119,17 @@ func (s *shop) send(method, path string, body any) map[string]any {
 		s.t.Fatal(err)
 	}
 	defer answer.Body.Close()
-	said, err := io.ReadAll(answer.Body)
-	if err != nil || answer.StatusCode >= 300 {
-		s.t.Fatalf("%s %s: %d %s %v", method, path, answer.StatusCode, said, err)
+	said, err = io.ReadAll(answer.Body)
+	if err != nil {
+		s.t.Fatal(err)
 	}
-	read := map[string]any{}
+	read = map[string]any{}
 	if len(said) > 0 {
 		if err := json.Unmarshal(said, &read); err != nil {
 			s.t.Fatal(err)
 		}
 	}
-	return read
+	return read, answer.StatusCode, said
 }
 
 type object = map[string]any

@@ -318,3 +318,40 @@ func TestASettingThatIsNotOnTheListAnyMoreStaysUntilAnotherIsChosen(t *testing.T
 		t.Errorf("the region is %q, the builder %q", region.Value, builder.Value)
 	}
 }
+
+func TestAFormWhoseAnswerWasLostIsSentAgainOrCorrected(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	p := s.signedIn()
+	lose := `{
+		const real = window.fetch;
+		window.fetch = async (address, asked) => {
+			const answer = await real(address, asked);
+			if (asked.method !== "POST") return answer;
+			window.fetch = real;
+			throw new TypeError("the answer is lost");
+		};
+	}`
+	s.at(p, "connect/linear")
+	p.Find("heading", "Connect Linear")
+	p.Do(lose)
+	p.Click("button", "Connect")
+	p.Says("keyvend cannot be reached.")
+	p.Fill("textbox", "Description (optional)", "Corrected.")
+	p.Click("button", "Connect")
+	p.Says(`A data integration with the slug "linear" exists already.`)
+	if strings.Contains(p.Text(), "Idempotency-Key") {
+		t.Error("people are told of an Idempotency-Key")
+	}
+	p.Fill("textbox", "Description (optional)", "")
+	p.Click("button", "Connect")
+	p.Says("Linear is connected.")
+
+	s.at(p, "custom-provider")
+	p.Fill("textbox", "Name", "Acme")
+	p.Do(lose)
+	p.Click("button", "Connect")
+	p.Says("keyvend cannot be reached.")
+	p.Click("button", "Connect")
+	p.Says("Acme is connected.")
+}

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"keyvend/pkg/operator"
 )
@@ -57,6 +58,54 @@ func TestTheDemoPageHasATenantOfItsOwnFromWhenItIsFirstUsed(t *testing.T) {
 	if _, again := send(t, dir, "POST", "/_demo/dashboard", "{}"); again != link || len(names(t, dir)) != 2 {
 		t.Error("the next start makes another tenant")
 	}
+}
+
+func TestTheDemoPageWorksAgainAtTheNextStartAfterItsAPIKeysWereRevoked(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	stop := start(t, dir)
+	if status, text := send(t, dir, "POST", "/_demo/token", "{}"); status != http.StatusOK {
+		t.Fatal(status, text)
+	}
+	if revoked := revokeAll(t, dir, "Demo page"); len(revoked) != 3 {
+		t.Fatal(revoked)
+	}
+	stop()
+	start(t, dir)
+	if status, text := send(t, dir, "POST", "/_demo/token", "{}"); status != http.StatusOK {
+		t.Error(status, text)
+	}
+}
+
+func TestTheDemoPageMakesAKeyGoodAgainThatWasRevokedBeforeARestart(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	stop := start(t, dir)
+	_, link := send(t, dir, "POST", "/_demo/dashboard", "{}")
+	key := regexp.MustCompile(`#key=(sk_kv_[\w-]+)`).FindStringSubmatch(link)
+	if key == nil {
+		t.Fatal(link)
+	}
+	status, text := send(t, dir, "PUT", "/data-integrations/fake-bearer/api-key", `{"user_id":"ada","secret":"sk-canary-fake-valid-0001"}`, bearer(key[1]))
+	if status != http.StatusOK {
+		t.Fatal(status, text)
+	}
+	state := func(want string) {
+		t.Helper()
+		text := ""
+		for end := time.Now().Add(20 * time.Second); !strings.Contains(text, `"state":"`+want+`"`) && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+			_, text = send(t, dir, "GET", "/user_management/users/ada/connected_accounts/fake-bearer", "", bearer(key[1]))
+		}
+		if !strings.Contains(text, `"state":"`+want+`"`) {
+			t.Fatalf("not %s: %s", want, text)
+		}
+	}
+	send(t, dir, "POST", "/_demo/revoke", `{"slug":"fake-bearer"}`)
+	state("needs_reauthorization")
+	stop()
+	start(t, dir)
+	if status, text := send(t, dir, "POST", "/_demo/restore", `{"slug":"fake-bearer"}`); status != http.StatusOK || !strings.Contains(text, "looks for itself") {
+		t.Error(status, text)
+	}
+	state("connected")
 }
 
 // header sets a header.

@@ -65,6 +65,9 @@ func (p *demoPage) as(ctx context.Context, role string) (client, error) {
 		if err != nil {
 			return client{}, err
 		}
+		for _, r := range s.renewed {
+			p.log.Warn("demo page: a revoked API key of its tenant is issued anew", "name", r.name)
+		}
 		p.tokens = tokens
 	}
 	return client{p.keyvend, p.tokens[role]}, nil

@@ -26,7 +26,7 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	o.log = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	o.log = slog.New(quiet{slog.NewTextHandler(os.Stderr, nil)})
 	if err := run(ctx, o, os.Stdout); err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintln(os.Stderr, "keyvend:", err)
 		os.Exit(1) //nolint:gocritic // the deferred stop only restores signals

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"io"
 	"log/slog"
 	"os"
@@ -75,6 +76,27 @@ func TestReadmeTourRunsAsPrinted(t *testing.T) {
 		}
 		if got != b.answer {
 			t.Errorf("%s\nthe README says\n%s\nkeyvend answered\n%s", b.commands, b.answer, got)
+		}
+	}
+}
+
+// TestReadmeNamesTheNodeSDKThatIsTested: an older one, which npm takes on an older
+// Node.js, has no API keys.
+func TestReadmeNamesTheNodeSDKThatIsTested(t *testing.T) {
+	var lock struct {
+		Packages map[string]struct {
+			Version string
+			Engines map[string]string
+		}
+	}
+	if err := json.Unmarshal([]byte(get(t, "../e2e/node/package-lock.json")), &lock); err != nil {
+		t.Fatal(err)
+	}
+	sdk := lock.Packages["node_modules/@workos-inc/node"]
+	readme := get(t, "../../README.md")
+	for _, said := range []string{"`@workos-inc/node` " + sdk.Version, "Node.js " + strings.TrimSuffix(strings.TrimPrefix(sdk.Engines["node"], ">="), ".0") + " or newer"} {
+		if !strings.Contains(readme, said) {
+			t.Errorf("the README does not say %q", said)
 		}
 	}
 }

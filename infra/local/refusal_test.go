@@ -212,12 +212,18 @@ func TestKeyOfTheDemoThatDoesNotWorkIsNamedAtTheStart(t *testing.T) {
 // printed is what a start prints.
 func printed(t *testing.T, dir, addr string) string {
 	t.Helper()
+	return printedWith(t, options{dir: dir, addr: addr})
+}
+
+func printedWith(t *testing.T, o options) string {
+	t.Helper()
+	o.log = slog.New(slog.DiscardHandler)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	out, in := io.Pipe()
 	ended := make(chan error, 1)
 	go func() {
-		err := run(ctx, options{dir: dir, addr: addr, log: slog.New(slog.DiscardHandler)}, in)
+		err := run(ctx, o, in)
 		ended <- err
 		_ = in.CloseWithError(io.EOF)
 	}()

@@ -76,9 +76,11 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if whole, err = withSeed(ctx, wanted, app.Tenants(), whole, o.dir); err != nil {
+	whole, renewed, err := withSeed(ctx, wanted, app.Tenants(), whole, o.dir)
+	if err != nil {
 		return err
 	}
+	warnings = append(warnings, renewed...)
 	desk, err := openDesk(ctx, o.dir, app.Tenants(), o.log)
 	if err != nil {
 		return err
@@ -122,20 +124,25 @@ func (nobody) Ask(context.Context, catalog.Ask) (health.Answer, error) {
 	return health.Answer{}, health.ErrNotAsked
 }
 
-// withSeed applies a seed and takes its fixed API keys.
-func withSeed(ctx context.Context, wanted seed, do tenants, h http.Handler, dir string) (http.Handler, error) {
+// withSeed applies a seed and takes its fixed API keys. Of those that somebody had
+// revoked it says that they are there again.
+func withSeed(ctx context.Context, wanted seed, do tenants, h http.Handler, dir string) (_ http.Handler, renewed []string, err error) {
 	if len(wanted.Tenants) == 0 {
-		return h, nil
+		return h, nil, nil
 	}
 	s, err := newSeeder(do, h, dir)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	tokens, err := s.apply(ctx, wanted)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return fixedKeys(tokens, h), nil
+	for _, r := range s.renewed {
+		renewed = append(renewed, fmt.Sprintf("the API key %q of the tenant %q was revoked and is issued anew, "+
+			"as it is at each start with a seed file that has it", r.name, r.tenant))
+	}
+	return fixedKeys(tokens, h), renewed, nil
 }
 
 // beside serves what is this program's own under its paths, none of which begins

@@ -42,7 +42,11 @@ type seeder struct {
 	handler http.Handler
 	path    string // of seededFile
 	known   seeded
+	renewed []renewal
 }
+
+// renewal is an API key that was revoked and is there again, since a seed has it.
+type renewal struct{ tenant, name string }
 
 func newSeeder(do tenants, h http.Handler, dir string) (*seeder, error) {
 	s := &seeder{do: do, handler: h, path: filepath.Join(dir, seededFile), known: seeded{}}
@@ -92,12 +96,13 @@ func (s *seeder) tenant(ctx context.Context, t seedTenant, tokens map[string]str
 		return err
 	}
 	for i, k := range t.APIKeys {
-		if tokens[k.Key], err = s.token(ctx, made, i+1, k); err != nil {
+		k.Name = cmp.Or(k.Name, fmt.Sprint("seed ", i+1))
+		if tokens[k.Key], err = s.token(ctx, t.Name, made, i+1, k); err != nil {
 			return fmt.Errorf("api_keys[%d]: %w", i, err)
 		}
 	}
 	// The seed itself is applied with a key of its own.
-	token, err := s.token(ctx, made, 0, seedAPIKey{Scopes: []string{"manage"}})
+	token, err := s.token(ctx, t.Name, made, 0, seedAPIKey{Name: "seeding", Scopes: []string{"manage"}})
 	if err != nil {
 		return err
 	}
@@ -124,13 +129,18 @@ func (s *seeder) find(ctx context.Context, name string) (*seededTenant, error) {
 }
 
 // token is the one behind the API key of that number with these scopes, issued
-// when there is none.
-func (s *seeder) token(ctx context.Context, t *seededTenant, number int, k seedAPIKey) (string, error) {
+// when there is none that works: a revoked one would keep the seed from being
+// applied for good.
+func (s *seeder) token(ctx context.Context, tenant string, t *seededTenant, number int, k seedAPIKey) (string, error) {
 	at := fmt.Sprint(number, " ", strings.Join(slices.Sorted(slices.Values(k.Scopes)), ","))
-	if t.Tokens[at] != "" {
-		return t.Tokens[at], nil
+	if old := t.Tokens[at]; old != "" {
+		works, err := client{s.handler, old}.works(ctx)
+		if err != nil || works {
+			return old, err
+		}
+		s.renewed = append(s.renewed, renewal{tenant, k.Name})
 	}
-	issued, err := s.do(ctx, operator.Request{Action: operator.IssueAPIKey, Tenant: t.ID, Name: cmp.Or(k.Name, fmt.Sprint("seed ", number)), Scopes: k.Scopes})
+	issued, err := s.do(ctx, operator.Request{Action: operator.IssueAPIKey, Tenant: t.ID, Name: k.Name, Scopes: k.Scopes})
 	if err != nil {
 		return "", errors.New(said(err))
 	}

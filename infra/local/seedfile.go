@@ -2,20 +2,22 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"strconv"
 	"strings"
 
-	"keyvend/pkg/apikey"
-	"keyvend/pkg/ident"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // seed is what a team's tests expect to find: the file of -seed. It is applied
-// at each start and changes what differs; what it does not name stays.
+// at each start and changes what differs; what it does not name stays. Its API
+// keys are there again though somebody revoked them.
 type seed struct {
 	Tenants []seedTenant `json:"tenants"`
 }
@@ -53,13 +55,12 @@ func readSeed(path string) (seed, error) {
 	if err != nil {
 		return s, fmt.Errorf("the seed file %s cannot be read: %s", path, reason(err))
 	}
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&s); err != nil {
+	d := jsontext.NewDecoder(bytes.NewReader(text))
+	if err := json.UnmarshalDecode(d, &s, json.RejectUnknownMembers(true)); err != nil {
 		return s, fmt.Errorf("the seed file %s cannot be understood: %s. infra/local/seed.example.json shows how one looks", path, jsonProblem(text, err))
 	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return s, fmt.Errorf("the seed file %s goes on behind the end of its JSON, at line %d: take that away", path, lineOf(text, d.InputOffset()))
+	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
+		return s, fmt.Errorf("the seed file %s goes on behind the end of its JSON, at line %d: take that away", path, lineAfter(text, d.InputOffset()))
 	}
 	if err := s.check(); err != nil {
 		return s, fmt.Errorf("the seed file %s: %w", path, err)
@@ -67,82 +68,56 @@ func readSeed(path string) (seed, error) {
 	return s, nil
 }
 
-// jsonProblem tells an error of encoding/json without the names of Go's types.
+// jsonProblem tells an error of the JSON package without the names of Go's types.
 func jsonProblem(text []byte, err error) string {
-	var syntax *json.SyntaxError
-	var wrong *json.UnmarshalTypeError
+	var syntax *jsontext.SyntacticError
+	var wrong *json.SemanticError
 	switch {
-	case errors.As(err, &syntax):
-		return fmt.Sprintf("line %d is not JSON", lineOf(text, syntax.Offset))
-	case errors.As(err, &wrong) && wrong.Field == "":
-		return fmt.Sprintf("in line %d, a JSON %s stands where the seed's object belongs", lineOf(text, wrong.Offset), wrong.Value)
-	case errors.As(err, &wrong):
-		return fmt.Sprintf("in line %d, %s cannot be a JSON %s", lineOf(text, wrong.Offset), strings.TrimLeft(wrong.Field, "."), wrong.Value)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "it ends too early"
+	case errors.Is(err, jsontext.ErrDuplicateName) && errors.As(err, &syntax):
+		return fmt.Sprintf("in line %d, %s has %q twice", lineAfter(text, syntax.ByteOffset), part(syntax.JSONPointer.Parent()), syntax.JSONPointer.LastToken())
+	case errors.As(err, &syntax):
+		return fmt.Sprintf("line %d is not JSON", lineAfter(text, syntax.ByteOffset))
+	case errors.Is(err, json.ErrUnknownName) && errors.As(err, &wrong):
+		return fmt.Sprintf("in line %d, %s has the unknown field %q", lineAfter(text, wrong.ByteOffset), part(wrong.JSONPointer.Parent()), wrong.JSONPointer.LastToken())
+	case errors.As(err, &wrong) && wrong.JSONPointer == "":
+		return fmt.Sprintf("in line %d, a JSON %s stands where the seed's object belongs", lineAfter(text, wrong.ByteOffset), kind(wrong.JSONKind))
+	case errors.As(err, &wrong):
+		return fmt.Sprintf("in line %d, %s cannot be a JSON %s", lineAfter(text, wrong.ByteOffset), part(wrong.JSONPointer), kind(wrong.JSONKind))
 	}
-	return strings.TrimPrefix(err.Error(), "json: ")
+	return "it cannot be read"
 }
 
-func lineOf(text []byte, offset int64) int {
-	return 1 + bytes.Count(text[:min(int(offset), len(text))], []byte("\n"))
+// part is a pointer into the file as people write it: tenants[0].api_keys.
+func part(pointer jsontext.Pointer) string {
+	var said string
+	for token := range pointer.Tokens() {
+		if _, err := strconv.Atoi(token); err == nil {
+			said += "[" + token + "]"
+			continue
+		}
+		said += "." + token
+	}
+	return cmp.Or(strings.TrimPrefix(said, "."), "the seed")
 }
 
-func (s seed) check() error {
-	names, keys := map[string]bool{}, map[string]bool{}
-	for i, t := range s.Tenants {
-		if t.Name == "" {
-			return fmt.Errorf("tenants[%d].name is missing: give every tenant a name", i)
-		}
-		if names[t.Name] {
-			return fmt.Errorf("two tenants are named %q: give each a name of its own", t.Name)
-		}
-		names[t.Name] = true
-		if err := t.check(keys); err != nil {
-			return fmt.Errorf("the tenant %q: %w", t.Name, err)
-		}
+// kind is what JSON calls a value of that kind.
+func kind(k jsontext.Kind) string {
+	switch k {
+	case '{':
+		return "object"
+	case '[':
+		return "array"
+	case 't', 'f':
+		return "boolean"
 	}
-	return nil
+	return k.String()
 }
 
-// check finds what is wrong with a tenant; keys are the fixed API keys so far.
-func (t seedTenant) check(keys map[string]bool) error {
-	for i, k := range t.APIKeys {
-		if !fixedKey(k.Key) || keys[k.Key] {
-			return fmt.Errorf("api_keys[%d].key is not a fixed key, or stands there twice: a fixed key begins with sk_, has 8 or more characters "+
-				`of printable ASCII, no spaces and no commas, and stands in the file once. Take one like "sk_test_acme"`, i)
-		}
-		keys[k.Key] = true
-		if _, err := apikey.ParseScopes(k.Scopes); err != nil {
-			return fmt.Errorf("api_keys[%d].scopes: %s", i, said(err))
-		}
-	}
-	for i, body := range t.Integrations {
-		if err := checkSlug(body, "provider"); err != nil {
-			return fmt.Errorf("integrations[%d].%w", i, err)
-		}
-	}
-	for i, body := range t.Accounts {
-		if err := checkSlug(body, "slug"); err != nil {
-			return fmt.Errorf("accounts[%d].%w", i, err)
-		}
-	}
-	return nil
-}
-
-func fixedKey(text string) bool {
-	return strings.HasPrefix(text, "sk_") && len(text) >= 8 &&
-		!strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' || r == ',' })
-}
-
-func checkSlug(body map[string]any, field string) error {
-	value, there := body[field]
-	slug, _ := value.(string)
-	switch {
-	case !there:
-		return fmt.Errorf(`%s is missing: name the provider, as in "openai"`, field)
-	case !ident.ValidSlug(slug):
-		return fmt.Errorf("%s is not a slug: it is 1 to 64 of a-z, 0-9, - and _, beginning with a letter or digit", field)
-	}
-	return nil
+// lineAfter is the line of what follows an offset: spaces, and what stands between
+// two values, are no part of it.
+func lineAfter(text []byte, offset int64) int {
+	rest := bytes.TrimLeft(text[min(int(offset), len(text)):], " \t\r\n,:")
+	return 1 + bytes.Count(text[:len(text)-len(rest)], []byte("\n"))
 }

@@ -89,12 +89,15 @@ func refusal(answer []byte, field string) error {
 	return errors.New("keyvend refused, and its answer cannot be read")
 }
 
-// asCommands spells the actions that a sentence names as this command does.
+// asCommands spells the actions that a sentence names as this command does, and
+// the route that has a command of its own.
 func asCommands(sentence string) string {
 	for _, action := range []string{
 		operator.CreateTenant, operator.ListTenants, operator.IssueAPIKey, operator.ListAPIKeys, operator.RevokeAPIKey,
 	} {
-		sentence = strings.ReplaceAll(sentence, action, strings.ReplaceAll(action, "_", "-"))
+		sentence = strings.ReplaceAll(sentence, action, asCommand(action))
 	}
-	return sentence
+	return strings.ReplaceAll(sentence, "GET /keyvend/api_keys", asCommand(operator.ListAPIKeys))
 }
+
+func asCommand(action string) string { return strings.ReplaceAll(action, "_", "-") }

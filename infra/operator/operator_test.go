@@ -27,11 +27,15 @@ func answering(t *testing.T, socket string, status int, answer string) {
 }
 
 func TestRefusalsNameTheCommandsAsTheyAreTyped(t *testing.T) {
-	dir := t.TempDir()
-	answering(t, filepath.Join(dir, "operator.sock"), 422, `{"message":"There is no such tenant. List them with list_tenants."}`)
-	err := run(t.Context(), []string{"-data", dir, "list-api-keys", "tenant_x"}, io.Discard)
-	if err == nil || err.Error() != "There is no such tenant. List them with list-tenants." {
-		t.Error(err)
+	for said, want := range map[string]string{
+		"There is no such tenant. List them with list_tenants.":                      "There is no such tenant. List them with list-tenants.",
+		"This tenant has no such API key. GET /keyvend/api_keys lists those it has.": "This tenant has no such API key. list-api-keys lists those it has.",
+	} {
+		dir := t.TempDir()
+		answering(t, filepath.Join(dir, "operator.sock"), 422, `{"message":"`+said+`"}`)
+		if err := run(t.Context(), []string{"-data", dir, "list-api-keys", "tenant_x"}, io.Discard); err == nil || err.Error() != want {
+			t.Error(err)
+		}
 	}
 }
 

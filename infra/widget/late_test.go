@@ -266,3 +266,68 @@ func TestAnElementThatIsTakenAwayAsksForNothingMore(t *testing.T) {
 		t.Errorf("%d renewals are still to come", timers)
 	}
 }
+
+func TestWhateverHappensToTheElementWhileAListLoadsThrowsNothing(t *testing.T) {
+	k := newKeyvend(t)
+	k.offer("openai", nil)
+	again := quoted(k.token(time.Hour))
+	bob := quoted(k.tokenOf("user_bob", tenantID, time.Hour))
+	p := browsertest.Open(t)
+	for name, c := range map[string]struct {
+		does  string // with the element e
+		shows string
+	}{
+		"removed":                  {`e.remove()`, ""},
+		"moved":                    {`document.querySelector("h1").before(e)`, "Not connected"},
+		"moved, twice":             {`document.querySelector("h1").before(e); document.querySelector("h1").after(e)`, "Not connected"},
+		"removed and added later":  {`e.remove(); await pause(); document.body.append(e)`, "Not connected"},
+		"removed, with a reload":   {`e.remove(); await e.reload()`, ""},
+		"another token":            {`e.setAttribute("token", ` + again + `)`, "Not connected"},
+		"another token, and moved": {`e.setAttribute("token", ` + again + `); document.querySelector("h1").before(e)`, "Not connected"},
+		"another user's token":     {`e.setAttribute("token", ` + bob + `)`, "Not connected"},
+		"no token any more":        {`e.removeAttribute("token")`, "Loading"},
+		"a token after none":       {`e.removeAttribute("token"); await pause(); e.setAttribute("token", ` + again + `)`, "Not connected"},
+		"a function for tokens":    {`e.authToken = async () => ` + again, "Not connected"},
+		"a reload, and removed":    {`e.reload(); e.remove()`, ""},
+		"removed with a new token": {`e.remove(); e.setAttribute("token", ` + again + `); document.body.append(e)`, "Not connected"},
+	} {
+		for _, doing := range []string{"", "a save", "a disconnection"} {
+			k.mu.Lock()
+			delete(k.accounts, owner{anna, "openai"})
+			if doing == "a disconnection" {
+				k.accounts[owner{anna, "openai"}] = account("openai", "Yz89")
+			}
+			k.mu.Unlock()
+			p.Visit(k.element(""))
+			p.Do(`window.e = document.querySelector("keyvend-pipes"); window.pause = () => new Promise((done) => setTimeout(done, 50)); window.settled = [];`)
+			var release func()
+			switch doing {
+			case "a save":
+				p.Click("button", "Connect: OpenAI")
+				p.Paste(openAIKey)
+				release = k.hold(listPath)
+				p.Press("Enter")
+			case "a disconnection":
+				p.Click("button", "Disconnect: OpenAI")
+				release = k.hold(listPath)
+				p.Click("button", "Disconnect")
+			default:
+				p.Says("Not connected")
+				release = k.hold(listPath)
+				p.Do(`settled.push(e.reload())`)
+			}
+			p.Wait(name+": a list that is late", func() bool { return k.waiting(listPath) > 0 })
+			k.pass(listPath)
+			p.Do(c.does)
+			release()
+			p.Wait("the late list to have gone", func() bool { return k.waiting(listPath) == 0 })
+			p.Do(`await Promise.all(settled); await pause()`)
+			if c.shows != "" && doing == "" {
+				p.Says(c.shows)
+			}
+			if said := p.Console(); len(said) > 0 {
+				t.Fatalf("%s during %q: %s", name, doing, said)
+			}
+		}
+	}
+}

@@ -475,3 +475,28 @@ func TestToOffboardAgainMakesNoOtherJob(t *testing.T) {
 		t.Errorf("a job covers until %v only", jobs[0].RemovedAt)
 	}
 }
+
+func TestToOffboardAgainByASlowClockBringsNothingBack(t *testing.T) {
+	w, token := offboarded(t)
+	departed := func() (at []time.Time) {
+		jobs, err := w.Store.Removals(t.Context())
+		if err != nil || len(jobs) != 2 {
+			t.Fatalf("%d jobs, %v", len(jobs), err)
+		}
+		return []time.Time{jobs[0].RemovedAt, jobs[1].RemovedAt}
+	}
+	offboard := func() {
+		w.Must(http.StatusAccepted, token, "DELETE", "/keyvend/users/anna", "")
+		w.Must(http.StatusAccepted, token, "DELETE", "/keyvend/organizations/org_1", "")
+	}
+	offboard()
+	before := departed()
+	w.Clock.Pass(-time.Second)
+	offboard()
+	if after := departed(); !slices.Equal(before, after) {
+		t.Errorf("%v became %v", before, after)
+	}
+	if vends(w, token, "openai", `"user_id":"bob","organization_id":"org_1"`) {
+		t.Error("a key of the organization is back")
+	}
+}

@@ -105,13 +105,13 @@ func ParseScopes(names []string) ([]Scope, error) {
 	for _, name := range names {
 		if !slices.Contains(AllScopes(), Scope(name)) {
 			return nil, fault.Newf(fault.Invalid, "unprocessable_entity",
-				"There is no scope %q. The scopes are vend, manage, read and widget.", name)
+				"There is no scope %q. The scopes are manage, read and widget, and vend where an operator issues the key.", name)
 		}
 		scopes = append(scopes, Scope(name))
 	}
 	if len(scopes) == 0 {
 		return nil, fault.New(fault.Invalid, "unprocessable_entity",
-			"An API key needs at least one scope of vend, manage, read and widget.")
+			"An API key needs at least one scope: manage, read or widget, or vend where an operator issues it.")
 	}
 	slices.Sort(scopes)
 	return slices.Compact(scopes), nil

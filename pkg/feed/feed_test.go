@@ -126,6 +126,7 @@ type bus struct {
 	mu     sync.Mutex
 	sent   []string
 	refuse func(event.Event) bool
+	hook   func() // after each Put
 }
 
 func (b *bus) Put(_ context.Context, events []vault.StoredEvent) []error {
@@ -138,6 +139,9 @@ func (b *bus) Put(_ context.Context, events []vault.StoredEvent) []error {
 			continue
 		}
 		b.sent = append(b.sent, e.Event.ID)
+	}
+	if b.hook != nil {
+		b.hook()
 	}
 	return errs
 }
@@ -480,4 +484,23 @@ func TestFollowGoesOnUntilItsContextEnds(t *testing.T) {
 	stop()
 	<-ended
 	w.sentOnce(w.expect(event.Connected))
+}
+
+func TestAFollowerThatIsEndedInTheMiddleOfAStepFinishesItAndCallsNothingAFault(t *testing.T) {
+	w := newWorld(t)
+	w.Register(w.token, "openai")
+	for i := range 5 {
+		w.Upsert(w.token, "openai", fmt.Sprint("user", i), boottest.Canary+"1")
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	w.bus.hook = stop
+	w.outbox.Follow(ctx, w.feed)
+	if len(w.bus.sent) != 5 {
+		t.Errorf("sent %v", w.bus.sent)
+	}
+	if log := w.Log.String(); strings.Contains(log, `"level":"ERROR"`) || strings.Contains(log, "cancel") {
+		t.Error(log)
+	}
+	w.follow()
+	w.sentOnce(w.expect(event.Connected, event.Connected, event.Connected, event.Connected, event.Connected))
 }

@@ -14,13 +14,12 @@ const (
 	followPause = time.Second           // after a failure
 )
 
-// Follow works through a feed until ctx ends.
+// Follow works through a feed until ctx ends. A step that was begun is finished
+// then: cut off, it would look like a fault, and send some events twice.
 func (o *Outbox) Follow(ctx context.Context, feed table.Feed) {
 	for ctx.Err() == nil {
 		wait := time.Duration(0)
-		switch n, err := o.Step(ctx, feed); {
-		case ctx.Err() != nil:
-			return
+		switch n, err := o.Step(context.WithoutCancel(ctx), feed); {
 		case err != nil:
 			o.Log.ErrorContext(ctx, "the change feed", "error", err)
 			wait = followPause

@@ -47,6 +47,7 @@ type Check struct {
 	ReportedAt time.Time `json:"reported_at,omitzero"`  // a report that waits for a look
 	RemarkedAt time.Time `json:"remarked_at,omitzero"`  // the last report that was told of, since no look can confirm it
 	AwaitedAt  time.Time `json:"awaited_at,omitzero"`   // the slot of a look that somebody asked for
+	Host       string    `json:"host,omitempty"`        // a finding's Host, of the last look
 	History    []Entry   `json:"history,omitempty"`     // newest first, of all the account's keys
 
 	// DueAt is when the key is to be looked at; zero is never. To lease a check
@@ -143,6 +144,7 @@ const (
 // Record takes a finding into account. every is the time between checks, 0 when
 // there are none on schedule.
 func (c *Check) Record(f Finding, cause Cause, every time.Duration) Turn {
+	c.Host = f.Host
 	f = c.weigh(c.sure(f))
 	c.Verdict, c.Reason, c.CheckedAt, c.Tries, c.By = f.Verdict, f.Reason, f.At, 0, ""
 	entry := Entry{f.Verdict, f.Reason, f.At, cause, c.SecretID}
@@ -205,7 +207,7 @@ func (c *Check) Concede(reported time.Time, every time.Duration) (turn Turn, con
 		return Steady, false
 	}
 	c.ReportedAt = reported
-	return c.Record(Finding{Verdict: catalog.Invalid, Reason: Refused, At: seen}, Report, every), true
+	return c.Record(Finding{Verdict: catalog.Invalid, Reason: Refused, At: seen, Host: c.Host}, Report, every), true
 }
 
 // stand moves what is known for certain.

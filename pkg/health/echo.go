@@ -5,40 +5,88 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"html"
-	"slices"
 	"strconv"
+	"strings"
 	"unicode"
 
 	"keyvend/pkg/secret"
 )
 
-// echoes reports whether an answer holds the key that it is about, as it is or
+// run is how many characters of a key in a row are an echo; of a shorter key all are.
+// What providers say of a key so that people tell it from others is shorter: what all
+// their keys begin with and a few characters more, 16 at the most that are known of,
+// and the last four.
+const run = 20
+
+// echoes reports whether an answer holds a run of the key that it is about, as it is or
 // written as headers, addresses and pages write it. Rules about such an answer would
 // read the key out: is it true that it begins with a, with b, …
 func echoes(body []byte, key secret.Text) bool {
-	said := plain(body)
+	said := string(bytes.ToLower(plain(body)))
+	runs := make(map[string]bool, len(said))
+	for i := range len(said) - run + 1 {
+		runs[said[i:i+run]] = true
+	}
+	length := len(key.Reveal())
 	for _, form := range forms(key.Reveal()) {
-		if bytes.Contains(said, form) {
+		if length < run && strings.Contains(said, form) {
+			return true
+		}
+		// A coding is longer than the key, and so is a run of it but for its ends,
+		// which what stands beside them has a part in.
+		if most := longest(form, runs); length >= run && most >= run && most >= (run-1)*len(form)/length {
 			return true
 		}
 	}
 	return false
 }
 
-// forms are the ways in which a plain answer may spell a key.
-func forms(key []byte) [][]byte {
-	all := [][]byte{bytes.ToLower(key), plain(key), []byte(hex.EncodeToString(key))}
-	for _, coding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
-		for before := range 3 { // bytes of whatever stands before it, such as a user's name
-			text := coding.EncodeToString(append(make([]byte, before), key...))
-			from, to := (before*8+5)/6, (before+len(key))*8/6 // the characters that the key alone decides
-			all = append(all, bytes.ToLower([]byte(text[from:max(from, to)])))
+// longest is how long the longest piece of form is whose runs are all among runs.
+func longest(form string, runs map[string]bool) int {
+	most, pieces := 0, 0
+	for i := range len(form) - run + 1 {
+		pieces++
+		if !runs[form[i:i+run]] {
+			pieces = 0
+			continue
 		}
+		most = max(most, run-1+pieces)
 	}
-	return slices.DeleteFunc(all, func(form []byte) bool { return len(form) == 0 })
+	return most
 }
 
-// plain is a text in one case and without spaces, with what JSON, addresses and HTML
+// forms are the ways in which a plain answer may spell a key, in lower case: as it is,
+// coded, and coded again.
+func forms(key []byte) []string {
+	all := [][]byte{key, plain(key)}
+	for _, once := range codings(key) {
+		all = append(all, once)
+		all = append(all, codings(once)...)
+	}
+	var texts []string
+	for _, form := range all {
+		if len(form) > 0 {
+			texts = append(texts, string(bytes.ToLower(form)))
+		}
+	}
+	return texts
+}
+
+// codings are what a text becomes in hexadecimal and in base64.
+func codings(text []byte) [][]byte {
+	small := []byte(hex.EncodeToString(text))
+	all := [][]byte{small, bytes.ToUpper(small)}
+	for _, coding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+		for before := range 3 { // bytes of whatever stands before it, such as a user's name
+			coded := coding.EncodeToString(append(make([]byte, before), text...))
+			from, to := (before*8+5)/6, (before+len(text))*8/6 // the characters that the text alone decides
+			all = append(all, []byte(coded[from:max(from, to)]))
+		}
+	}
+	return all
+}
+
+// plain is a text without spaces, with what JSON, addresses and HTML
 // make of a character undone, also where one of them is inside another.
 func plain(text []byte) []byte {
 	for range 2 {
@@ -50,7 +98,7 @@ func plain(text []byte) []byte {
 		}
 		return r
 	}
-	return bytes.ToLower(bytes.Map(spaces, text))
+	return bytes.Map(spaces, text)
 }
 
 // unquoted is a text with the percent encoding of addresses undone.

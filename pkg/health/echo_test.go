@@ -3,8 +3,10 @@ package health
 import (
 	"context"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -47,6 +49,7 @@ func TestF60_RulesReadNoKeyOutOfAnAnswerThatEchoesIt(t *testing.T) {
 		"twice":       `{"told":"?next=%2F%3Fkey%3Dsk-canary-%252F%2522%253C%252B0123456789"}`,
 		"entities":    `{"told":"sk-canary-/&quot;&#60;&#x2b;0123456789"}`,
 		"broken":      `{"told":"sk-canary-/\"<+\n 0123456789"}`,
+		"in parts":    `{"id":"sk-c","told":"anary-/\"<+0123456789"}`,
 	}
 	for _, before := range []string{"", "u", "us", "use", "user:"} {
 		for after := range 3 {
@@ -95,5 +98,91 @@ func TestF60_RulesReadNoKeyOutOfAnAnswerThatEchoesIt(t *testing.T) {
 	}
 	if got := look(`<html>`+key, key); got != Unknown {
 		t.Errorf("a web page that holds the key is %s", got)
+	}
+}
+
+// dice makes keys and answers, the same ones each time.
+type dice struct{ *rand.Rand }
+
+func (d dice) text(alphabet string, least, most int) string {
+	text := make([]byte, least+d.IntN(most-least+1))
+	for i := range text {
+		text[i] = alphabet[d.IntN(len(alphabet))]
+	}
+	return string(text)
+}
+
+func (d dice) key() string {
+	const digits, letters = "0123456789", "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	alphabets := []string{digits + "abcdef", digits + letters, digits + letters + "-_", digits + letters + "+/=", digits + letters + ".:~"}
+	return "sk-canary-" + d.text(alphabets[d.IntN(len(alphabets))], 1, 100)
+}
+
+// part is a piece of the key of at least so many characters, or all of it.
+func (d dice) part(key string, least int) string {
+	length := min(len(key), least+d.IntN(len(key)))
+	from := d.IntN(len(key) - length + 1)
+	return key[from : from+length]
+}
+
+// coded is a text as it is, in hexadecimal or in base64, with something round it.
+func (d dice) coded(text string) string {
+	text = d.text("user:", 0, 5) + text + d.text("~!", 0, 5)
+	codings := []func(string) string{
+		func(s string) string { return s },
+		func(s string) string { return hex.EncodeToString([]byte(s)) },
+		func(s string) string { return strings.ToUpper(hex.EncodeToString([]byte(s))) },
+		func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) },
+		func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) },
+	}
+	return codings[d.IntN(len(codings))](text)
+}
+
+// spelled is a text as JSON has it, with some of its characters written otherwise.
+func (d dice) spelled(text string) string {
+	ways := []string{"%c", `\u%04x`, "%%%02X", "&#%d;", "&#x%x;", "%%25%02x", "%c "}
+	way := ways[d.IntN(len(ways))]
+	said := ""
+	for _, r := range text {
+		if d.IntN(3) == 0 {
+			said += fmt.Sprintf(way, r)
+			continue
+		}
+		said += string(r)
+	}
+	return said
+}
+
+func TestF60_NoRuleSeesTwentyCharactersOfAKeyInARowHoweverOftenTheyAreCoded(t *testing.T) {
+	d := dice{rand.New(rand.NewPCG(60, 7))}
+	for range 3000 {
+		key := d.key()
+		part := d.part(key, 20)
+		text := d.coded(d.coded(part))
+		body := `{"ok":true,"told":["` + d.spelled(text) + `"]}`
+		if !echoes([]byte(body), secret.FromString(key)) {
+			t.Fatalf("a rule may read %q of %q in %s", part, key, body)
+		}
+	}
+}
+
+func TestF60_WhatProvidersSayOfKeysSoThatPeopleTellThemApartIsNoEcho(t *testing.T) {
+	d := dice{rand.New(rand.NewPCG(60, 8))}
+	for range 3000 {
+		key := d.key() + d.text("0123456789abcdef", 40, 40)
+		pieces := []string{key[:d.IntN(20)], d.part(key, 1)[:1], key[len(key)-d.IntN(20):]}
+		body := `{"name":"Canary","hint":"` + strings.Join(pieces, []string{"...", "…", "********", `","last":"`}[d.IntN(4)]) + `"}`
+		if echoes([]byte(body), secret.FromString(key)) {
+			t.Fatalf("%s is taken for %q", body, key)
+		}
+	}
+	for key, body := range map[string]string{
+		"sk-ant-api03-R2Dcanary0123456789canary0123456789igAA": `{"id":"apikey_01Rj2N8SVvo6BePZj99NhmiT","partial_key_hint":"sk-ant-api03-R2D...igAA","status":"active"}`,
+		"sk-proj-canary0123456789canary0123456789wxyz":         `{"error":{"message":"Incorrect API key provided: sk-proj-********************************wxyz.","code":"invalid_api_key"}}`,
+		"AC0123456789:sk-canary-0123456789":                    `{"id":"AC0123456789","name":"Canary","status":"active"}`,
+	} {
+		if echoes([]byte(body), secret.FromString(key)) {
+			t.Errorf("%s is taken for an echo", body)
+		}
 	}
 }

@@ -73,6 +73,7 @@ type Finding struct {
 	At         time.Time
 	RetryAfter time.Duration // what the provider asks for; 0: nothing
 	Doubted    bool          // its refusals say nothing at the moment
+	Host       string        // that was asked, where an account's settings name it; else ""
 }
 
 // Definite reports whether the provider said something about the key.
@@ -105,6 +106,15 @@ func (e *Examiner) Examine(ctx context.Context, p catalog.Provider, config map[s
 	if err != nil {
 		return e.unknown(NotConfigured)
 	}
+	f := e.put(ctx, p, ask, key)
+	if p.Check.AnyHost(p.ConfigFields) {
+		f.Host = ask.Host
+	}
+	return f
+}
+
+// put puts the question, and makes a finding of the answer.
+func (e *Examiner) put(ctx context.Context, p catalog.Provider, ask catalog.Ask, key secret.Text) Finding {
 	answer, err := e.Asker.Ask(ctx, ask)
 	if err != nil {
 		return e.unknown(silence(err))

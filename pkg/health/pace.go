@@ -170,6 +170,30 @@ func ProviderKey(in *integration.Integration) string {
 	return in.Tenant + "/" + in.Slug
 }
 
+// Place is what a breaker is of: a provider, or one host of a provider whose hosts
+// accounts name.
+type Place struct {
+	Provider string // as ProviderKey names it
+	Host     string // "" is the provider
+}
+
+// Places are those whose breakers a finding is told to. Trouble is the host's alone
+// that was asked, so that no account's host keeps keys of others from being looked at.
+// What it says of keys also tells of the provider, most of whose hosts may be of one
+// account each.
+func Places(in *integration.Integration, f Finding) []Place {
+	whole := Place{Provider: ProviderKey(in)}
+	host := Place{whole.Provider, f.Host}
+	switch {
+	case f.Host == "":
+		return []Place{whole}
+	case f.Strained():
+		return []Place{host}
+	default:
+		return []Place{host, whole}
+	}
+}
+
 // Breaker keeps keyvend from asking a provider that has trouble, and from believing
 // one that refuses every key. Its JSON form is the stored one.
 type Breaker struct {
@@ -224,6 +248,18 @@ func (b *Breaker) learnOwn(f Finding, of Refusal, worked bool) (changed bool) {
 func (b *Breaker) Doubted(tenant string, at time.Time) bool {
 	own := b.Own[tenant]
 	return b.Doubt.Holds(at) || own.Holds(at)
+}
+
+// Ends is when nothing of it means anything any more, if it is told nothing else
+// from now on.
+func (b *Breaker) Ends(now time.Time) time.Time {
+	ends := now.Add(astray)
+	for _, d := range append(slices.Collect(maps.Values(b.Own)), b.Doubt) {
+		if again := d.Until.Add(doubtAgain); !d.Until.IsZero() && again.After(ends) {
+			ends = again
+		}
+	}
+	return ends
 }
 
 // Record takes into account whether a finding tells of trouble, and reports whether

@@ -112,9 +112,7 @@ func (s *Store) DueChecks(ctx context.Context, shard int, r vault.DueRange) (due
 			next = ""
 			break
 		}
-		if !slices.Contains(keys, item.Key) { // an index may show a move halfway
-			keys = append(keys, item.Key)
-		}
+		keys = append(keys, item.Key)
 	}
 	due, err = rowsAt(ctx, s, keys, asCheck)
 	due = slices.DeleteFunc(due, func(c *health.Check) bool { // the index lags
@@ -160,7 +158,8 @@ func (s *Store) IntegrationsOf(ctx context.Context, checks []*health.Check) (map
 }
 
 // providerLasts is how long what is known of a provider is kept after it was asked
-// last. None of it means anything after two days.
+// last. None of it means anything after two days. What is known of a host is kept for
+// no longer than it means something: accounts may name very many of them.
 const providerLasts = 7 * 24 * time.Hour
 
 // Pace implements vault.PaceStore.
@@ -181,11 +180,17 @@ func paceKey(provider string, lane health.Lane) table.Key {
 	return table.Key{PK: providerPK(provider), SK: string(lane)}
 }
 
-func breakerKey(provider string) table.Key { return table.Key{PK: providerPK(provider), SK: "BREAKER"} }
+func breakerKey(of health.Place) table.Key {
+	sk := "BREAKER"
+	if of.Host != "" {
+		sk += "#" + escape(of.Host)
+	}
+	return table.Key{PK: providerPK(of.Provider), SK: sk}
+}
 
 // Breaker implements vault.PaceStore and vault.CheckStore.
-func (s *Store) Breaker(ctx context.Context, provider string) (health.Breaker, error) {
-	row, err := one(ctx, s, breakerKey(provider), func(b *health.Breaker, item table.Item) { b.Revision = item.Revision })
+func (s *Store) Breaker(ctx context.Context, of health.Place) (health.Breaker, error) {
+	row, err := one(ctx, s, breakerKey(of), func(b *health.Breaker, item table.Item) { b.Revision = item.Revision })
 	if err != nil || row == nil {
 		return health.Breaker{}, err
 	}
@@ -193,8 +198,13 @@ func (s *Store) Breaker(ctx context.Context, provider string) (health.Breaker, e
 }
 
 // SaveBreaker implements vault.CheckStore.
-func (s *Store) SaveBreaker(ctx context.Context, provider string, b *health.Breaker) error {
-	return s.saveUntil(ctx, breakerKey(provider), b, &b.Revision, s.Clock.Now().Add(providerLasts))
+func (s *Store) SaveBreaker(ctx context.Context, of health.Place, b *health.Breaker) error {
+	now := s.Clock.Now()
+	expires := now.Add(providerLasts)
+	if of.Host != "" {
+		expires = b.Ends(now)
+	}
+	return s.saveUntil(ctx, breakerKey(of), b, &b.Revision, expires)
 }
 
 // Tallies implements vault.VerifyStore.

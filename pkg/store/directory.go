@@ -27,7 +27,24 @@ func (s *Store) AccountsIn(ctx context.Context, tenant string, r vault.AccountRa
 		keys[i] = e.key
 	}
 	page, err = rowsAt(ctx, s, keys, asAccount)
-	return page, next, err
+	return inPlace(page, entries, r.Descending), next, err
+}
+
+// inPlace are the accounts of a page that stand where the index shows them, in its
+// order. At another place it still shows one that was in the same row before.
+func inPlace(page []*account.Account, entries []entry, descending bool) []*account.Account {
+	shown := make(map[string]bool, len(entries))
+	for _, e := range entries {
+		shown[e.position] = true
+	}
+	page = slices.DeleteFunc(page, func(a *account.Account) bool { return a.ID != "" && !shown[a.ID] })
+	slices.SortStableFunc(page, func(a, b *account.Account) int {
+		if descending {
+			a, b = b, a
+		}
+		return cmp.Compare(a.ID, b.ID)
+	})
+	return page
 }
 
 func shardQueries(tenant string, r vault.AccountRange) []table.Query {

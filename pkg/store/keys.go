@@ -35,7 +35,8 @@ import (
 //	a tenant's events of a UTC day (30 days)     E#<tenant>#<yyyy-mm-dd> <event id>
 //	the feed only: a fact that changes no row    R#<tenant>#<user>       <event id>
 //	what is known of an account's key            C#<tenant>#<user>       CHECK#<slug>#<org, or nothing>
-//	how often a provider is asked                S#PROVIDER#<provider>   PACE, ASKED, BREAKER
+//	how often a provider is asked, its trouble   S#PROVIDER#<provider>   PACE, ASKED, BREAKER
+//	the trouble of a host that accounts name     S#PROVIDER#<provider>   BREAKER#<host>
 //	how often keys were verified on saving       V#<tenant>              TENANT, USER#<user>#<integration id>
 //	an account's last use (400 days)             L#<tenant>#<account id> USED
 //	who read an account's key lately (90 days)   L#<tenant>#<account id> READS

@@ -221,11 +221,11 @@ func listed[T any](ctx context.Context, s *Store, pk, after string, finish func(
 	return rows, page.After, err
 }
 
-// rowsAt reads rows strongly, in the order of keys; those that are gone are
-// left out.
+// rowsAt reads rows strongly, each once, in the order of keys; those that are gone are
+// left out. An index may show a row at two places while it moves.
 func rowsAt[T any](ctx context.Context, s *Store, keys []table.Key, finish func(*T, table.Item)) ([]*T, error) {
 	var rows []*T
-	for batch := range slices.Chunk(keys, table.MaxGet) {
+	for batch := range slices.Chunk(distinct(keys), table.MaxGet) {
 		items, err := s.get(ctx, batch...)
 		if err != nil {
 			return nil, err
@@ -241,6 +241,19 @@ func rowsAt[T any](ctx context.Context, s *Store, keys []table.Key, finish func(
 		}
 	}
 	return rows, nil
+}
+
+// distinct are the keys without repeats, each where it stands first.
+func distinct(keys []table.Key) []table.Key {
+	seen := make(map[table.Key]struct{}, len(keys))
+	var once []table.Key
+	for _, key := range keys {
+		if _, ok := seen[key]; !ok {
+			seen[key] = struct{}{}
+			once = append(once, key)
+		}
+	}
+	return once
 }
 
 // allListed is listed over all pages.

@@ -130,7 +130,8 @@ type Table interface {
 
 	// Query reads one page of one partition in the order of its sort keys:
 	// strongly consistent in the table itself, eventually consistent in an
-	// index. A page may hold less than Limit although more follows. Corrupt items
+	// index, which may show an item that moves at its old place, at the new one, at
+	// both or at none. A page may hold less than Limit although more follows. Corrupt items
 	// are left out of it and named in the *CorruptError beside it, which it can be
 	// followed by.
 	Query(ctx context.Context, q Query) (Page, error)

@@ -25,7 +25,7 @@ type CheckStore interface {
 	// nothing: the account when its state changes, a remark for what changes no
 	// state; nil is none.
 	SaveFinding(ctx context.Context, c *health.Check, a *account.Account, remark *event.Event) error
-	SaveBreaker(ctx context.Context, provider string, b *health.Breaker) error
+	SaveBreaker(ctx context.Context, of health.Place, b *health.Breaker) error
 }
 
 // Examiner asks a provider about a key. *health.Examiner is one.
@@ -121,18 +121,18 @@ func (c *Checker) outdated(v *Visit, a *account.Account, r CheckRequest) bool {
 	}
 }
 
-// paused gives a lease back while the check's provider has trouble. What somebody
-// waits for is asked all the same.
+// paused gives a lease back while the check's provider, or the host that was asked
+// last, has trouble. What somebody waits for is asked all the same.
 func (c *Checker) paused(ctx context.Context, v *Visit, r CheckRequest) (bool, error) {
 	if r.Cause != health.Scheduled {
 		return false, nil
 	}
-	breaker, err := c.Store.Breaker(ctx, health.ProviderKey(v.Integration))
+	check := *v.View.Check // there is one: its revision was compared
+	breaker, err := c.Store.Breaker(ctx, health.Place{Provider: health.ProviderKey(v.Integration), Host: check.Host})
 	pause := breaker.Pause(c.Clock.Now())
 	if err != nil || pause.IsZero() {
 		return false, err
 	}
-	check := *v.View.Check // there is one: its revision was compared
 	check.GiveBack(pause)
 	return true, stale(c.Store.SaveFinding(ctx, &check, nil, nil))
 }
@@ -281,32 +281,36 @@ func (c *Checker) look(ctx context.Context, v *Visit, a *account.Account) (healt
 	return c.Examiner.Examine(ctx, p, a.Config, found.text), nil
 }
 
-// consult tells the provider's breaker of a finding, and returns the finding with
-// what the breaker says of it: whether the provider's refusals count. It is advice:
-// when it cannot be stored, the next finding tells it again.
+// consult tells the breakers that a finding is about of it, and returns it with what
+// they say of it: whether refusals count. It is advice: when it cannot be stored, the
+// next finding tells it again.
 func (c *Checker) consult(ctx context.Context, v *Visit, a *account.Account, f health.Finding) health.Finding {
-	p := v.Integration.Provider()
-	tellsNothing := !f.Definite() && !f.Strained() && f.Reason != health.RefusedThere
-	// one of the hosts must not keep keys of the others from being looked at
-	hostsOfTheirOwn := p.Check != nil && p.Check.AnyHost(p.ConfigFields)
-	if tellsNothing || hostsOfTheirOwn {
+	if !f.Definite() && !f.Strained() && f.Reason != health.RefusedThere {
 		return f
 	}
-	check := v.View.Check
-	worked := check != nil && check.SecretID == a.Secrets[account.Current].ID && check.Worked()
-	key, tenant := health.ProviderKey(v.Integration), tenantIn(v.Integration)
-	err := insist(ctx, func() error {
-		b, err := c.Store.Breaker(ctx, key)
-		if err == nil && b.Learn(f, health.Refusal{Tenant: tenant, Account: a.ID}, worked) {
-			err = c.Store.SaveBreaker(ctx, key, &b)
+	for _, of := range health.Places(v.Integration, f) {
+		doubted, err := c.tell(ctx, of, v, a, f)
+		if err != nil {
+			c.Log.WarnContext(ctx, "a breaker was not told of a finding", "provider", of.Provider, "error", err)
 		}
-		f.Doubted = b.Doubted(tenant, f.At)
-		return err
-	})
-	if err != nil {
-		c.Log.WarnContext(ctx, "a breaker was not told of a finding", "provider", key, "error", err)
+		f.Doubted = f.Doubted || doubted
 	}
 	return f
+}
+
+// tell tells one breaker of a finding and returns whether refusals count for nothing.
+func (c *Checker) tell(ctx context.Context, of health.Place, v *Visit, a *account.Account, f health.Finding) (doubted bool, err error) {
+	check, tenant := v.View.Check, tenantIn(v.Integration)
+	worked := check != nil && check.SecretID == a.Secrets[account.Current].ID && check.Worked()
+	err = insist(ctx, func() error {
+		b, err := c.Store.Breaker(ctx, of)
+		if err == nil && b.Learn(f, health.Refusal{Tenant: tenant, Account: a.ID}, worked) {
+			err = c.Store.SaveBreaker(ctx, of, &b)
+		}
+		doubted = b.Doubted(tenant, f.At)
+		return err
+	})
+	return doubted, err
 }
 
 // record writes what a finding changes, unless it is about a secret that was

@@ -230,3 +230,70 @@ func TestF50_RemovingCostsTheSameHoweverManyAccountsThereAre(t *testing.T) {
 		}
 	}
 }
+
+// Who disconnects and connects again has an account of another id in the same row,
+// and an index may show it at both for a while.
+func TestF50_WhileAnIndexShowsAccountsWhereTheyWereEachIsListedOnceInOrderAndOffboarded(t *testing.T) {
+	m := &meter{Table: tabletest.Trail(tabletest.NewMemory())}
+	a := newAcme(t, boottest.Config{Engine: m})
+	var ids []string
+	const users = 12
+	for round := range 4 {
+		for i := range users {
+			user := fmt.Sprint("user", i)
+			if round > 0 {
+				a.Must(http.StatusNoContent, a.token, "DELETE", "/user_management/users/"+user+"/connected_accounts/openai?organization_id=org", "")
+			}
+			id := a.Must(http.StatusOK, a.token, "PUT", "/data-integrations/openai/api-key",
+				fmt.Sprintf(`{"user_id":%q,"organization_id":"org","secret":%q}`, user, key)).Text("id")
+			if round == 3 {
+				ids = append(ids, id)
+			}
+		}
+	}
+	slices.Sort(ids)
+	for _, limit := range []int{1, 5, 13, 100} {
+		for _, filter := range []string{"", "&integration=openai", "&organization_id=org"} {
+			for _, order := range []string{"asc", "desc"} {
+				query := fmt.Sprintf("limit=%d&order=%s%s", limit, order, filter)
+				got, _ := a.walk(m, query)
+				if order == "desc" {
+					slices.Reverse(got)
+				}
+				if !slices.Equal(got, ids) {
+					t.Errorf("%s lists %d accounts of %d: %v", query, len(got), len(ids), got)
+				}
+			}
+		}
+	}
+	a.Must(http.StatusAccepted, a.token, "DELETE", "/keyvend/organizations/org", "")
+	a.finish()
+	if left, _ := a.walk(m, "limit=100"); len(left) != 0 {
+		t.Errorf("%d accounts are left", len(left))
+	}
+	if alarms := a.Log.Alarms(); len(alarms) != 0 {
+		t.Errorf("alarms: %v", alarms)
+	}
+}
+
+func TestF50_WhileAnIndexShowsAccountsWhereTheyWereTheirIntegrationIsRemoved(t *testing.T) {
+	a := newAcme(t, boottest.Config{Engine: tabletest.Trail(tabletest.NewMemory())})
+	const users = 12
+	for range 4 {
+		for i := range users {
+			a.Upsert(a.token, "openai", fmt.Sprint("user", i), key)
+			a.Must(http.StatusNoContent, a.token, "DELETE", fmt.Sprintf("/user_management/users/user%d/connected_accounts/openai", i), "")
+			a.Upsert(a.token, "openai", fmt.Sprint("user", i), key)
+		}
+	}
+	a.remove()
+	a.finish()
+	for i := range users {
+		if a.hasAccount(fmt.Sprint("user", i)) {
+			t.Errorf("the account of user%d is left", i)
+		}
+	}
+	if alarms := a.Log.Alarms(); len(alarms) != 0 {
+		t.Errorf("alarms: %v", alarms)
+	}
+}

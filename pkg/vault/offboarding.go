@@ -42,9 +42,9 @@ type Offboarding struct {
 func (o *Offboarding) User(ctx context.Context, v *Visit) error {
 	var job *removal.Job
 	err := again(ctx, o.Store, v, func(v *Visit) error {
-		job = o.job(v, "user", v.User)
-		job.User = v.User
 		next := v.Departure
+		job = o.job(v, "user", v.User, next.OffboardedAt)
+		job.User = v.User
 		next.OffboardedAt = job.RemovedAt
 		return o.Store.OffboardUser(ctx, &next, job)
 	})
@@ -77,9 +77,9 @@ func (o *Offboarding) deleteAll(ctx context.Context, job *removal.Job) error {
 // deletes them. Its switches go with it.
 func (o *Offboarding) Organization(ctx context.Context, v *Visit) error {
 	err := again(ctx, o.Store, v, func(v *Visit) error {
-		job := o.job(v, "organization", v.Target.Organization)
-		job.Organization = v.Target.Organization
 		next := v.View.Organization
+		job := o.job(v, "organization", v.Target.Organization, next.OffboardedAt)
+		job.Organization = v.Target.Organization
 		next.OffboardedAt = job.RemovedAt
 		return o.Store.OffboardOrganization(ctx, &next, job)
 	})
@@ -98,13 +98,18 @@ func (o *Offboarding) Organization(ctx context.Context, v *Visit) error {
 	return nil
 }
 
-// job covers what was made until now, this millisecond included. Each who leaves has
-// one, however often that is asked for: to ask again has it begin anew.
-func (o *Offboarding) job(v *Visit, kind, name string) *removal.Job {
+// job covers what was made until now, this millisecond included, and what it covered
+// when it was asked for last, perhaps by a faster clock. Each who leaves has one,
+// however often that is asked for: to ask again has it begin anew.
+func (o *Offboarding) job(v *Visit, kind, name string, last time.Time) *removal.Job {
+	until := o.Clock.Now().Add(time.Millisecond)
+	if until.Before(last) {
+		until = last
+	}
 	sum := sha256.Sum256([]byte(kind + "\x00" + v.Target.Tenant + "\x00" + name))
 	return &removal.Job{
 		ID:        ident.JobPrefix + hex.EncodeToString(sum[:16]),
 		Tenant:    v.Target.Tenant,
-		RemovedAt: o.Clock.Now().Add(time.Millisecond),
+		RemovedAt: until,
 	}
 }

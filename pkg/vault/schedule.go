@@ -47,8 +47,8 @@ type PaceStore interface {
 	// Pace is the zero value for a provider that was never asked.
 	Pace(ctx context.Context, provider string, lane health.Lane) (health.Pace, error)
 	SavePace(ctx context.Context, provider string, lane health.Lane, p *health.Pace) error
-	// Breaker is the zero value for a provider that never failed.
-	Breaker(ctx context.Context, provider string) (health.Breaker, error)
+	// Breaker is the zero value for what never failed.
+	Breaker(ctx context.Context, of health.Place) (health.Breaker, error)
 }
 
 // IntegrationName names a data integration of any tenant.

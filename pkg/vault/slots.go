@@ -74,7 +74,7 @@ func (s *Schedule) pace(ctx context.Context, waiting []*candidate) (leased, post
 // has trouble until after it. When there are too few, who was looked at longest
 // ago comes first.
 func (s *Schedule) reserve(ctx context.Context, l lane, members []*candidate, now time.Time) error {
-	breaker, err := s.Store.Breaker(ctx, l.provider)
+	breaker, err := s.Store.Breaker(ctx, health.Place{Provider: l.provider})
 	if err != nil {
 		return err
 	}

@@ -143,3 +143,41 @@ func TestF11_CorruptItemsAreNamedBesideTheOthers(t *testing.T) {
 		}
 	})
 }
+
+func TestATrailingIndexShowsEachPlaceThatAnItemHad(t *testing.T) {
+	tb, k := Trail(NewMemory()), key("p", "a")
+	for n, place := range []string{"b", "d", "c", "d"} {
+		condition := table.At(int64(n))
+		if n == 0 {
+			condition = table.Absent
+		}
+		if err := tb.Write(t.Context(), table.Put(placed(item(k, int64(n+1), place), key("i", place)), condition)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(t, tb, placed(item(key("p", "b"), 1, "B"), key("i", "bb")))
+	for _, c := range []struct {
+		descending bool
+		want       string
+	}{{false, "a@b b@bb a@c a@d"}, {true, "a@d a@c b@bb a@b"}} {
+		for limit := 1; limit <= 5; limit++ {
+			var shown []string
+			q := table.Query{Index: Index, PK: "i", Limit: limit, Descending: c.descending}
+			for {
+				page, err := tb.Query(t.Context(), q)
+				if err != nil || len(page.Items) > limit {
+					t.Fatalf("%d items of %d: %v", len(page.Items), limit, err)
+				}
+				for _, i := range page.Items {
+					shown = append(shown, i.SK+"@"+i.Index[Index].SK)
+				}
+				if q.After = page.After; q.After == "" {
+					break
+				}
+			}
+			if got := strings.Join(shown, " "); got != c.want {
+				t.Errorf("in pages of %d: %s, want %s", limit, got, c.want)
+			}
+		}
+	}
+}

@@ -189,6 +189,23 @@ export class Refusal extends Error {
   }
 }
 
+/**
+ * tries gives Idempotency-Keys for one deed: what is sent again, because its answer was
+ * lost, has the same, and what was corrected another.
+ *
+ * @returns {(body: unknown) => string}
+ */
+export function tries() {
+  /** @type {Map<string, string>} */
+  const keys = new Map();
+  return (body) => {
+    const text = JSON.stringify(body);
+    const key = keys.get(text) ?? crypto.randomUUID();
+    keys.set(text, key);
+    return key;
+  };
+}
+
 /** The service's own address. */
 const root = new URL("/", location.href);
 
@@ -197,7 +214,7 @@ const root = new URL("/", location.href);
  * @property {Record<string, string | number | null | undefined>} [query] what is null or undefined is left out
  * @property {unknown} [body]
  * @property {AbortSignal} [signal]
- * @property {string} [once] an Idempotency-Key: the same for each try of one deed
+ * @property {string} [once] an Idempotency-Key: the same each time that this body is sent for one deed
  */
 
 /**

@@ -30,6 +30,25 @@ function named(field, at) {
 }
 
 /**
+ * kept gives what was there for as long as nothing else was entered: the API can say
+ * more than a form.
+ *
+ * @template T
+ * @template {{value: () => T | null}} E
+ * @param {T | null} now null: nothing was there
+ * @param {E} editor
+ * @returns {E}
+ */
+export function kept(now, editor) {
+  const shown = JSON.stringify(editor.value());
+  const value = () => {
+    const entered = editor.value();
+    return now !== null && JSON.stringify(entered) === shown ? now : entered;
+  };
+  return { ...editor, value };
+}
+
+/**
  * many edits a list of values.
  *
  * @template T
@@ -48,7 +67,7 @@ export function many(of) {
   const add = el("button", { type: "button", click: added }, `Add ${of.one}`);
   /** @param {T | null} value */
   const append = (value) => {
-    const editor = of.make(value);
+    const editor = kept(value, of.make(value));
     const remove = el(
       "button",
       {
@@ -138,18 +157,18 @@ function setting(now) {
     }),
   };
   const required = tick({ name: "", label: "Required", help: "There is no key without it.", checked: now?.required ?? false });
-  const form = valueForm(now);
+  const form = kept(formOf(now), valueForm(now));
   return {
     node: el("div", {}, f.field.node, f.label.node, f.description.node, required.node, form.node, f.default.node, f.example.node),
     fields: (at) => [named(form.fields(at)[0] ?? f.field, at), ...Object.entries(f).map(([name, field]) => named(field, `${at}.${name}`)), ...form.fields(at)],
     value: () => ({
-      field: f.field.value().trim(),
-      label: f.label.value().trim(),
-      description: f.description.value().trim(),
+      field: f.field.trimmed(),
+      label: f.label.trimmed(),
+      description: f.description.trimmed(),
       required: required.checked(),
       ...form.value(),
-      ...some("default", f.default.value().trim()),
-      ...some("example", f.example.value().trim()),
+      ...some("default", f.default.trimmed()),
+      ...some("example", f.example.trimmed()),
     }),
   };
 }
@@ -165,15 +184,28 @@ function some(name, value) {
   return /** @type {Partial<Record<K, string>>} */ (value === "" ? {} : { [name]: value });
 }
 
+/** @typedef {Pick<ConfigField, "options" | "format" | "shapes">} ValueForm */
+
+/**
+ * @param {ConfigField | null} now
+ * @returns {ValueForm | null}
+ */
+function formOf(now) {
+  if (now === null) return null;
+  const { options, format, shapes } = now;
+  return { ...(options && { options }), ...(format && { format }), ...(shapes && { shapes }) };
+}
+
 /**
  * valueForm edits which values a setting may have. A shape of several parts, which
  * the API can say and a form hardly, stays as it is until another is chosen.
  *
  * @param {ConfigField | null} now
- * @returns {Editor<Pick<ConfigField, "options" | "format" | "shapes">>}
+ * @returns {Editor<ValueForm>}
  */
 function valueForm(now) {
-  const single = now?.shapes?.length === 1 && now.shapes[0]?.parts.length === 1 ? now.shapes[0].parts[0] : undefined;
+  const [shape, ...others] = now?.shapes ?? [];
+  const single = others.length === 0 && !shape?.name && shape?.parts.length === 1 ? shape.parts[0] : undefined;
   const simple = single && single.alphabet && !single.groups && !single.optional ? single : undefined;
   const odd = now?.shapes && !simple ? now.shapes : null;
   const kind = choice({
@@ -190,7 +222,7 @@ function valueForm(now) {
   const options = lines({
     name: "",
     label: "The list",
-    help: "One in a line, the default first: the value, or value = what users see.",
+    help: "One in a line, the default first: the value, or value = what users see, with a blank on each side of the sign.",
     value: (now?.options ?? []).map((o) => `${o.value} = ${o.label}`).join("\n"),
     code: true,
   });
@@ -207,7 +239,7 @@ function valueForm(now) {
     characters: el("div", {}, alphabet.node, extra.node, least.node, most.node),
     options: options.node,
     format: el("p", { class: "help" }, "Without https:// and without a path."),
-    odd: el("pre", { tabindex: "0" }, JSON.stringify(odd, null, 2)),
+    odd: el("pre", { tabindex: "0" }, said(JSON.stringify(odd, null, 2))),
   };
   const part = () => ({
     alphabet: alphabet.value(),
@@ -229,13 +261,16 @@ function valueForm(now) {
   };
 }
 
-/** @param {string} text */
+/**
+ * listed are the options of a list. A value may hold any sign but a blank.
+ *
+ * @param {string} text
+ */
 function listed(text) {
   const rows = text.split("\n").map((line) => line.trim()).filter((line) => line !== "");
   return rows.map((line) => {
-    const at = line.indexOf("=");
-    const value = (at < 0 ? line : line.slice(0, at)).trim();
-    return { value, label: at < 0 ? value : line.slice(at + 1).trim() };
+    const [, value = line, label = line] = /^(\S+)\s+=\s+(.+)$/.exec(line) ?? [];
+    return { value, label };
   });
 }
 
@@ -293,11 +328,13 @@ export function check(now) {
   on.control.addEventListener("change", show);
   if (now !== null) on.node.hidden = true; // a check can be changed, and not taken away
   show();
-  return {
+  /** @type {Editor<Check | null>} */
+  const all = {
     node: group("Check", on.node, inside),
     fields: (at) => (on.checked() ? [...question.fields(at), ...answer.fields(at)] : []),
     value: () => (on.checked() ? { ...question.value(), ...answer.value() } : null),
   };
+  return kept(now, all);
 }
 
 /**
@@ -332,7 +369,7 @@ function questionOf(now) {
     value: () => ({
       placement: placement.value(),
       method: method.value(),
-      url: url.value().trim(),
+      url: url.trimmed(),
       ...(headers.value().length > 0 && { headers: Object.fromEntries(headers.value()) }),
       ...(body.node.hidden ? {} : some("body", body.value())),
     }),
@@ -366,7 +403,7 @@ function placementOf(now) {
   return {
     node: el("div", {}, within.node, name.node, template.node),
     fields: (at) => [named(within, at), named(name, `${at}.name`), named(template, `${at}.template`)],
-    value: () => ({ in: within.value(), ...(name.node.hidden ? {} : some("name", name.value().trim())), template: template.value() }),
+    value: () => ({ in: within.value(), ...(name.node.hidden ? {} : some("name", name.trimmed())), template: template.value() }),
   };
 }
 
@@ -430,7 +467,7 @@ function header(now) {
   return {
     node: el("div", {}, name.node, value.node),
     fields: (at) => [named(name, at), named(value, `${at}.value`)],
-    value: () => [name.value().trim(), value.value()],
+    value: () => [name.trimmed(), value.value()],
   };
 }
 
@@ -459,10 +496,14 @@ function rule(now) {
 }
 
 /**
+ * condition edits one. Texts that do not fit into one line each stay as they are until
+ * another test is chosen.
+ *
  * @param {Condition | null} now
  * @returns {Editor<Condition>}
  */
 function condition(now) {
+  const odd = now?.one_of?.some((text) => text === "" || /[\r\n]/.test(text)) ? now.one_of : null;
   const path = text({
     name: "",
     label: "Where in the body",
@@ -475,7 +516,7 @@ function condition(now) {
   const test = choice({
     name: "",
     label: "The value there",
-    value: testOf(now),
+    value: odd ? "odd" : testOf(now),
     options: [
       { value: "text", label: "is this text" },
       { value: "number", label: "is this number" },
@@ -484,22 +525,27 @@ function condition(now) {
       { value: "one_of", label: "is one of these texts" },
       { value: "starts_with", label: "begins with this text" },
       { value: "exists", label: "is there" },
+      ...(odd ? [{ value: "odd", label: "As it is now" }] : []),
     ],
   });
   const value = lines({
     name: "",
     label: "Text, number, or texts one in a line",
-    value: now?.one_of?.join("\n") ?? now?.starts_with ?? String(now?.equals ?? ""),
+    value: odd ? "" : now?.one_of?.join("\n") ?? now?.starts_with ?? String(now?.equals ?? ""),
     rows: 1,
     code: true,
   });
-  const show = () => (value.node.hidden = ["true", "false", "exists"].includes(test.value()));
+  const shown = el("pre", { tabindex: "0" }, said(JSON.stringify(odd, null, 2)));
+  const show = () => {
+    value.node.hidden = ["true", "false", "exists", "odd"].includes(test.value());
+    shown.hidden = test.value() !== "odd";
+  };
   test.control.addEventListener("change", show);
   show();
   return {
-    node: el("div", {}, path.node, test.node, value.node),
+    node: el("div", {}, path.node, test.node, value.node, shown),
     fields: (at) => [named(value, at), named(path, `${at}.path`), named(test, `${at}.exists`)],
-    value: () => ({ path: path.value().trim(), ...tested(test.value(), value.value()) }),
+    value: () => ({ path: path.trimmed(), ...(odd && test.value() === "odd" ? { one_of: odd } : tested(test.value(), value.value())) }),
   };
 }
 
@@ -520,11 +566,11 @@ export function pairs({ values, ...of }) {
  */
 function pair(now) {
   const name = text({ name: "", label: "Name", value: now?.[0] ?? "", required: true, max: 64 });
-  const value = text({ name: "", label: "Value", value: now?.[1] ?? "" });
+  const value = lines({ name: "", label: "Value", value: now?.[1] ?? "", rows: 1 });
   return {
     node: el("div", {}, name.node, value.node),
     fields: (at) => [named(name, `${at}.name`), named(value, at)],
-    value: () => [name.value().trim(), value.value()],
+    value: () => [name.trimmed(), value.value()],
   };
 }
 
@@ -597,7 +643,7 @@ export function policy(now) {
   return {
     node: el("div", {}, verify.node, invalid.node, interval.node),
     fields: () => [named(verify, "verify_on_save"), named(invalid, "on_invalid"), named(interval, "check_interval")],
-    value: () => ({ verify_on_save: verify.value(), on_invalid: invalid.value(), check_interval: interval.value().trim() }),
+    value: () => ({ verify_on_save: verify.value(), on_invalid: invalid.value(), check_interval: interval.trimmed() }),
   };
 }
 

@@ -11,7 +11,7 @@ import { el, fill, fresh, said } from "../dom.js";
  * @typedef {object} Field
  * @property {string} name
  * @property {HTMLElement} node
- * @property {() => string} value
+ * @property {() => string} value what was written, or, as long as nothing was, what was there: all of it, also what a control does not show
  * @property {(sentence: string) => void} complain "" takes the complaint back
  * @property {() => void} focus
  * @property {() => string} missing what to say when it has to be filled in and is not; else ""
@@ -27,16 +27,21 @@ import { el, fill, fresh, said } from "../dom.js";
  * @property {boolean} [required]
  */
 
+/** @typedef {{trimmed: () => string}} Trimming value without the blanks around what was written */
+
 /**
  * around puts label, help and complaint around a control.
  *
  * @template {Control} C
  * @param {FieldWords} words
  * @param {C} control
- * @returns {Field & {control: C}}
+ * @param {string} [given] what it is to hold
+ * @returns {Field & Trimming & {control: C}}
  */
-function around(words, control) {
+function around(words, control, given = control.value) {
   const id = fresh("field");
+  const shown = control.value; // which has no line breaks in a line, say
+  const written = () => (control.value === shown ? null : control.value);
   control.id = id;
   const complaint = el("p", { class: "complaint", id: `${id}-complaint` });
   const help = words.help === undefined ? null : el("p", { class: "help", id: `${id}-help` }, words.help);
@@ -53,14 +58,15 @@ function around(words, control) {
       control,
       complaint,
     ),
-    value: () => control.value,
+    value: () => written() ?? given,
+    trimmed: () => written()?.trim() ?? given,
     complain(sentence) {
       fill(complaint, sentence === "" ? null : said(sentence));
       if (sentence === "") control.removeAttribute("aria-invalid");
       else control.setAttribute("aria-invalid", "true");
     },
     focus: () => control.focus(),
-    missing: () => (words.required && control.value.trim() === "" ? `${words.label} is missing.` : ""),
+    missing: () => (words.required && (written()?.trim() ?? given) === "" ? `${words.label} is missing.` : ""),
   };
 }
 
@@ -70,12 +76,12 @@ function around(words, control) {
  * @param {FieldWords & {value?: string, type?: "text" | "password" | "search" | "datetime-local" | "url", max?: number, code?: boolean, min?: string}} of
  */
 export function text(of) {
-  return around(of, el("input", { ...writing(of), type: of.type ?? "text", min: of.min, value: of.value }));
+  return around(of, el("input", { ...writing(of), type: of.type ?? "text", min: of.min, value: of.value }), of.value);
 }
 
 /** @param {FieldWords & {value?: string, max?: number, code?: boolean, rows?: number}} of */
 export function lines(of) {
-  return around(of, el("textarea", { ...writing(of), rows: of.rows ?? 3 }, of.value ?? ""));
+  return around(of, el("textarea", { ...writing(of), rows: of.rows ?? 3 }, of.value ?? ""), of.value);
 }
 
 /** @param {{max?: number, code?: boolean}} of */

@@ -155,6 +155,7 @@ export class KeyvendPipes extends HTMLElement {
     this.#life?.abort();
     this.#session?.close();
     this.#server = undefined;
+    this.#newest = Promise.resolve(); // else a list that is late would wait for itself
     this.#form?.clear();
     this.shadowRoot?.querySelector("dialog")?.close();
   }
@@ -215,8 +216,7 @@ export class KeyvendPipes extends HTMLElement {
 
   /** load shows the list as it is by now; one that is on its way is shown no more. */
   #load() {
-    const server = this.#server;
-    this.#newest = server ? this.#fetch(server, ++this.#loads) : Promise.resolve();
+    if (this.#server) this.#newest = this.#fetch(this.#server, ++this.#loads);
     return this.#newest;
   }
 

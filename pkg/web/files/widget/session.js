@@ -81,7 +81,8 @@ export class Session {
   }
 
   async #fetch() {
-    const token = typeof this.source === "function" ? await this.source() : this.source;
+    // A text is awaited, too: nobody is another user while a list is being asked for.
+    const token = await (typeof this.source === "function" ? this.source() : this.source);
     if (typeof token !== "string" || token === "") throw new TypeError("keyvend-pipes: authToken gave no token");
     if (!this.user.has(token)) {
       if (!this.#closed) this.user.another();

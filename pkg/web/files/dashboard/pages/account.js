@@ -5,7 +5,7 @@ import { looksTable, strip } from "../charts.js";
 import { deed } from "../controls.js";
 import { ask } from "../dialogs.js";
 import { Refusal } from "../api.js";
-import { pairs } from "../editors.js";
+import { kept, pairs } from "../editors.js";
 import { choice, form, text } from "../forms.js";
 import { keyNames } from "../keynames.js";
 import { to } from "../router.js";
@@ -198,16 +198,16 @@ function settings(context, account, definition) {
   });
   const content = fields.map((f) => f.field.node);
   if (fields.every((f) => f.steers)) return el("div", {}, content);
+  const config = kept(account.config, {
+    value: () => Object.fromEntries(fields.map((f) => [f.of, f.field.trimmed()]).filter(([, value]) => value !== "")),
+  });
   return form({
     keep: "settings",
     late: context.fail,
     fields: () => fields.map((f) => f.field),
     content,
     submit: "Save settings",
-    act: () => context.client.amend(
-      account.id,
-      { config: Object.fromEntries(fields.map((f) => [f.of, f.field.value().trim()]).filter(([, value]) => value !== "")) },
-    ),
+    act: () => context.client.amend(account.id, { config: config.value() }),
     done: () => context.again("The settings are saved."),
   });
 }

@@ -1,6 +1,7 @@
 // Connecting a provider: the catalog, then what is left to say of one.
 
 import { el, fill, said } from "../../dom.js";
+import { tries } from "../api.js";
 import { form, lines, text, tick } from "../forms.js";
 import { preview } from "../preview.js";
 import { to } from "../router.js";
@@ -80,7 +81,7 @@ export async function connectProvider(context, slug) {
   const provider = await context.client.catalogProvider(slug);
   const told = description({ name: () => provider.name, hint: () => provider.key_hint });
   const enabled = enable();
-  const once = crypto.randomUUID();
+  const once = tries();
   return {
     title: `Connect ${provider.name}`,
     content: [
@@ -99,10 +100,8 @@ export async function connectProvider(context, slug) {
         content: [method(), told.node, enabled.node],
         submit: "Connect",
         act: async () => {
-          await context.client.connect(
-            { provider: slug, auth_methods: ["api_key"], description: told.field.value().trim() || null, enabled: enabled.checked() },
-            once,
-          );
+          const body = { provider: slug, auth_methods: ["api_key"], description: told.field.trimmed() || null, enabled: enabled.checked() };
+          await context.client.connect(body, once(body));
         },
         done: () => {
           context.go(

@@ -1,8 +1,9 @@
 // A provider that the catalog does not have.
 
 import { el } from "../../dom.js";
+import { tries } from "../api.js";
 import { check, settings } from "../editors.js";
-import { form, text } from "../forms.js";
+import { form, lines, text } from "../forms.js";
 import { to } from "../router.js";
 import { description, enable, method } from "./connect.js";
 
@@ -16,12 +17,13 @@ import { description, enable, method } from "./connect.js";
  */
 export function wordsOf(now) {
   return {
-    hint: text({
+    hint: lines({
       name: "key_hint",
       label: "Which key to bring",
       help: "Users see it beside the form, such as: A secret key that begins with sk_.",
       value: now.key_hint ?? "",
       max: 300,
+      rows: 2,
     }),
     help: text({ name: "help_url", label: "Where users get a key", help: "The https:// address of a page.", value: now.help_url ?? "", max: 1000, code: true }),
   };
@@ -32,7 +34,7 @@ export function wordsOf(now) {
  * @returns {Promise<Page>}
  */
 export async function customProvider(context) {
-  const wanted = (context.place.query.get("name") ?? "").slice(0, 200); // what the catalog was searched for
+  const wanted = (context.place.query.get("name") ?? "").slice(0, 200).trim(); // what the catalog was searched for
   const name = text({
     name: "custom_provider.name",
     label: "Name",
@@ -66,15 +68,15 @@ export async function customProvider(context) {
 
   const adding = steps(context, {
     create: () => ({
-      provider: slug.value().trim(),
+      provider: slug.trimmed(),
       auth_methods: ["api_key"],
-      custom_provider: { name: name.value().trim() },
-      description: told.field.value().trim() || null,
+      custom_provider: { name: name.trimmed() },
+      description: told.field.trimmed() || null,
       enabled: false,
     }),
     definition: () => ({
-      key_hint: hint.value().trim() || null,
-      help_url: help.value().trim() || null,
+      key_hint: hint.trimmed() || null,
+      help_url: help.trimmed() || null,
       config_fields: beside.value(),
       check: question.value(),
     }),
@@ -93,7 +95,7 @@ export async function customProvider(context) {
         done: (made) => {
           context.go(
             to(["integrations", made]),
-            `${name.value().trim()} is connected. ${enabled.checked() ? "Users can bring their keys now." : "Switch it on when users may bring their keys."}`,
+            `${name.trimmed()} is connected. ${enabled.checked() ? "Users can bring their keys now." : "Switch it on when users may bring their keys."}`,
           );
         },
       }),
@@ -124,14 +126,14 @@ function slugOf(name) {
 function steps({ client }, of) {
   let slug = "";
   let sent = "";
-  const once = crypto.randomUUID();
+  const once = tries();
   return {
     begun: () => slug !== "",
     async go() {
       const wanted = of.create();
       const body = JSON.stringify(wanted);
       if (slug === "") {
-        slug = (await client.connect(wanted, once)).slug;
+        slug = (await client.connect(wanted, once(wanted))).slug;
       } else if (sent !== body) {
         await client.changeIntegration(slug, { description: wanted.description, custom_provider: wanted.custom_provider });
       }

@@ -5,7 +5,7 @@ import { Refusal } from "../api.js";
 import { bars } from "../charts.js";
 import { deed } from "../controls.js";
 import { ask } from "../dialogs.js";
-import { asked, check, policy, settings } from "../editors.js";
+import { asked, check, kept, policy, settings } from "../editors.js";
 import { form, text } from "../forms.js";
 import { freezing } from "../freezing.js";
 import { to } from "../router.js";
@@ -205,6 +205,7 @@ function turnChart({ found, whole }, vends) {
  */
 function describe(context, found, definition) {
   const told = description({ name: () => definition.name, value: found.description ?? "", hint: () => definition.key_hint ?? "" });
+  const entered = kept(found.description, { value: () => told.field.trimmed() || null });
   return form({
     keep: "description",
     late: context.fail,
@@ -212,7 +213,7 @@ function describe(context, found, definition) {
     content: [told.node],
     submit: "Save description",
     act: async () => {
-      await context.client.changeIntegration(found.slug, { description: told.field.value().trim() || null });
+      await context.client.changeIntegration(found.slug, { description: entered.value() });
     },
     done: () => context.tell("The description is saved."),
   });
@@ -304,9 +305,9 @@ function define(context, definition) {
     submit: "Save provider",
     act: async () => {
       await context.client.define(definition.slug, {
-        name: name.value().trim(),
-        key_hint: hint.value().trim() || null,
-        help_url: help.value().trim() || null,
+        name: name.trimmed(),
+        key_hint: hint.trimmed() || null,
+        help_url: help.trimmed() || null,
         config_fields: beside.value(),
         check: question.value(),
       });
