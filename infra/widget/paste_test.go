@@ -56,6 +56,11 @@ func TestThePasteGuardKnowsItsCasesAndChangesNoKey(t *testing.T) {
 				if mistake, found := paste.Spot(key); found {
 					t.Errorf("%s: %s is taken for %s", p.Slug, key, mistake.Code)
 				}
+				for _, known := range []func(string) bool{nil, func(string) bool { return false }} {
+					if mistake, found := paste.Wrapped(key, known); found { // also where its form is not known yet
+						t.Errorf("%s: %s is taken for %s", p.Slug, key, mistake.Code)
+					}
+				}
 				vendor, _ := p.OtherVendor([]byte(key))
 				if doubt, found := paste.Doubt(key, true, vendor); found && doubt != paste.TestKey {
 					t.Errorf("%s: of %s is said %s", p.Slug, key, doubt.Sentence)

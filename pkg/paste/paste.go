@@ -174,9 +174,9 @@ func quoted(s string) bool {
 var (
 	// nothing has no letter and no digit, is a word that programs and examples have in
 	// a key's place, or the name of a variable that was left empty.
-	nothing = regexp.MustCompile(`(?i)^(?:[^a-z0-9]*|bearer|token|undefined|null|\{\{.*\}\}|\$\{\w+\}|[<[]?(?:your|insert|replace)[-_ a-z]*(?:key|token|secret)[-_ a-z]*[>\]]?|(?:export +|set +|\$env:)?(?:[a-z]+_)*(?:key|token|secret) *[:=] *["']*)$`)
+	nothing = regexp.MustCompile(`(?i)^(?:[^a-z0-9]*|bearer|token|undefined|null|\{\{.*\}\}|\$\{\w+\}|[<[]?(?:your|insert|replace)[-_ a-z]*(?:key|token|secret)[-_ a-z]*[>\]]?|(?:[a-z]+_)*(?:key|token|secret) *[:=] *["']*)$`)
 	// variable is what a variable for a key is called, and that it is set.
-	variable = regexp.MustCompile(`^(?:export +)?(?:[A-Z0-9]+_[A-Z0-9_]*(?:KEY|TOKEN|SECRET)[A-Z0-9_]*|[A-Z0-9]*(?:KEY|TOKEN|SECRET)[A-Z0-9]*_[A-Z0-9_]*) *= *[^ =]`)
+	variable = regexp.MustCompile(`^(?:[A-Z0-9]+_[A-Z0-9_]*(?:KEY|TOKEN|SECRET)[A-Z0-9_]*|[A-Z0-9]*(?:KEY|TOKEN|SECRET)[A-Z0-9]*_[A-Z0-9_]*) *= *[^ =]`)
 	// labelled is a variable with the word that sets it, a header with its option, or a
 	// name that says what it is of, with a space or a quote where no key has one.
 	labelled = regexp.MustCompile(`(?i)^(?:(?:export +|set +|\$env:)\w+ *=|(?:-H|--header) *["']|["']?[\w.-]*(?:authorization|key|token|secret)["']?(?: *[:=] *["']| *: | += )|token +[^ ]+$)`)
