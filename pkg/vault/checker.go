@@ -147,8 +147,10 @@ func (c *Checker) concede(ctx context.Context, v *Visit, r CheckRequest) (conced
 		if conceded = false; a == nil || v.View.Check == nil || v.View.Check.SecretID != a.Secrets[account.Current].ID || r.SecretID != v.View.Check.SecretID {
 			return nil
 		}
-		check, turn := *v.View.Check, health.Steady
-		if turn, conceded = check.Concede(r.AskedAt, v.Integration.CheckEvery()); !conceded {
+		check := *v.View.Check
+		var turn health.Turn
+		turn, conceded = check.Concede(r.AskedAt, v.Integration.CheckEvery())
+		if !conceded {
 			return nil
 		}
 		next, remark := c.consequence(v.Integration, a, &check, turn, check.CheckedAt)
