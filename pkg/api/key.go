@@ -3,7 +3,6 @@ package api
 import (
 	"fmt"
 	"strings"
-	"unicode"
 
 	"keyvend/pkg/account"
 	"keyvend/pkg/integration"
@@ -92,14 +91,14 @@ func (w answer) warn(in *integration.Integration, up *vault.Upsert, a *account.A
 	return w
 }
 
-// checkMap bounds a map of the caller's own values: names of 1 to 64 bytes without
-// control characters, all of it at most the given number of bytes.
+// checkMap bounds a map of the caller's own values: names of 1 to 64 bytes, all of it
+// at most the given number of bytes, and control characters in neither.
 func checkMap(field string, values map[string]string, most int) error {
 	size := 0
 	for name, value := range values {
 		switch {
-		case name == "", len(name) > 64, strings.ContainsFunc(name, unicode.IsControl):
-			return invalid(field, "invalid_name", "A name in "+field+" has 1 to 64 bytes and no control characters.")
+		case name == "", len(name) > 64, strings.ContainsFunc(name, control):
+			return invalid(field, "invalid_name", "A name in "+field+" has 1 to 64 bytes and no control characters but line breaks and tabs.")
 		case strings.ContainsFunc(value, control):
 			return invalid(field, "invalid_text", "A value in "+field+" has no control characters but line breaks and tabs.")
 		}
