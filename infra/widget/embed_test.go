@@ -129,6 +129,48 @@ func TestATokenBehindTheAddressIsTakenAwayFromThereAtOnce(t *testing.T) {
 	calm(t, p)
 }
 
+func TestATokenBehindTheAddressIsUsedAlsoWhereMessagesBringTheNext(t *testing.T) {
+	k := newKeyvend(t)
+	k.offer("openai", nil)
+	p := browsertest.Open(t)
+	first := k.token(time.Hour)
+	p.Visit(k.framing("#origin=" + k.host + "&token=" + first))
+	frame := p.Frame(embedPath)
+	frame.Find("button", "Connect: OpenAI")
+	const asked = `got.filter(({ type }) => type === "keyvend:token-needed").length`
+	if n := browsertest.Eval[int](p, asked); n != 0 {
+		t.Errorf("%d tokens were asked for beside the one that was there", n)
+	}
+	p.Wait("its height to be told", func() bool { return browsertest.Eval[bool](p, `got.some(({ type }) => type === "keyvend:height")`) })
+	k.revokeOne(first)
+	bring := func() {
+		t.Helper()
+		frame.Click("button", "Connect: OpenAI")
+		frame.Find("dialog", "Connect OpenAI")
+		p.Type(openAIKey)
+		p.Press("Enter")
+	}
+	bring()
+	frame.Says("OpenAI: the key is saved.")
+
+	stranger := k.tokenOf(anna, "tenant_01KJMMA2G0E8CREG05T91RTXB5", time.Hour)
+	p.Visit("about:blank")
+	p.Visit(k.framing("#origin=" + k.host + "&token=" + stranger))
+	p.Frame(embedPath).Says("This token is another tenant's")
+
+	// A site that sends no messages has no other one.
+	k.mu.Lock()
+	clear(k.accounts)
+	k.mu.Unlock()
+	p.Visit("about:blank")
+	p.Visit(k.page("/silent", "<iframe title='Connections' width='700' height='700' src='"+k.url+embedPath+"#origin="+k.host+"&token="+k.token(time.Hour)+"'></iframe>", ""))
+	frame = p.Frame(embedPath)
+	frame.Find("button", "Connect: OpenAI")
+	k.revoke()
+	bring()
+	frame.Says("Your session has ended.")
+}
+
 // A link cannot have people bring their keys to somebody else's account.
 func TestALinkShowsNobodyAWidget(t *testing.T) {
 	k := newKeyvend(t)

@@ -102,6 +102,13 @@ func (k *keyvend) revoke() {
 	clear(k.tokens)
 }
 
+// revokeOne ends a token.
+func (k *keyvend) revokeOne(token string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.tokens, token)
+}
+
 // answer has requests answered otherwise than usual, such as "GET /x".
 func (k *keyvend) answer(request string, status int, body string) {
 	k.mu.Lock()

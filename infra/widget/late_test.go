@@ -1,6 +1,7 @@
 package widget_test
 
 import (
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -102,6 +103,84 @@ func TestWhatIsSaidOfAKeyIsWhatTheNewestListSays(t *testing.T) {
 	})
 	second()
 	p.Says("OpenAI: the key is saved, and it works.")
+}
+
+func TestWhatIsSaidOfAKeyLastsNoLongerThanItIsTrue(t *testing.T) {
+	k := newKeyvend(t)
+	mine := account("openai", "Yz89")
+	k.offer("openai", mine)
+	p := browsertest.Open(t)
+	change := func(with object) {
+		t.Helper()
+		k.mu.Lock()
+		maps.Copy(mine, with)
+		k.mu.Unlock()
+		p.Do(`await document.querySelector("keyvend-pipes").reload()`)
+	}
+	news := func() string { return pipes[string](p, `e.shadowRoot.querySelector(".news").textContent`) }
+	save := func() {
+		t.Helper()
+		p.Click("button", "Replace key: OpenAI")
+		p.Find("dialog", "Replace the key of OpenAI")
+		p.Paste(openAIKey)
+		p.Press("Enter")
+		p.Says("OpenAI: the key is saved")
+	}
+	p.Visit(k.element(""))
+	save()
+	change(object{"last_used_at": "2026-03-01T12:00:00.000Z"})
+	for _, c := range []struct {
+		with object
+		says string
+	}{
+		{object{"expires_at": nil}, "OpenAI: the key is saved. It will be checked soon."},
+		{object{"health": health("valid", "works", "The key works.")}, "OpenAI: the key is saved, and it works."},
+		{object{"health": health("limited", "restricted", "It lacks a permission.")}, "OpenAI: the key is saved. It lacks a permission."},
+		{object{"state": "needs_reauthorization", "health": health("invalid", "refused", "The provider refuses this key.")}, ""},
+	} {
+		if change(c.with); news() != c.says {
+			t.Errorf("%v: it says %q", c.with, news())
+		}
+	}
+
+	// Above a list that cannot be loaded, or whose session has ended, nothing is praised.
+	good := object{"state": "connected", "health": health("valid", "works", "The key works.")}
+	for status, body := range map[int]string{
+		http.StatusServiceUnavailable: `{"message":"The service is busy."}`,
+		http.StatusForbidden:          `{"message":"This widget token is not valid.","code":"invalid_widget_token"}`,
+	} {
+		change(good)
+		save()
+		k.answer(listPath, status, body)
+		if change(good); news() != "" {
+			t.Errorf("%d: it says %q", status, news())
+		}
+		k.answer(listPath, 0, "")
+		change(good)
+	}
+
+	// But that a key was stored is said, also when the list does not come after it.
+	p.Click("button", "Replace key: OpenAI")
+	p.Find("dialog", "Replace the key of OpenAI")
+	k.answer(listPath, http.StatusServiceUnavailable, `{"message":"The service is busy."}`)
+	p.Paste(openAIKey)
+	p.Press("Enter")
+	p.Says("OpenAI: the key is saved. It will be checked soon.")
+	k.answer(listPath, 0, "")
+	if change(good); news() != "OpenAI: the key is saved, and it works." {
+		t.Errorf("with the list it says %q", news())
+	}
+
+	p.Click("button", "Disconnect: OpenAI")
+	p.Find("alertdialog", "Disconnect OpenAI?")
+	p.Click("button", "Disconnect")
+	p.Says("OpenAI is disconnected.")
+	k.mu.Lock()
+	k.accounts[owner{anna, "openai"}] = mine // in another tab
+	k.mu.Unlock()
+	if change(good); news() != "" {
+		t.Errorf("of a key that is there it says %q", news())
+	}
 }
 
 // oneRead is what there is to tell of a key that was read once.

@@ -215,6 +215,15 @@ func TestFailuresSayWhatToDoNext(t *testing.T) {
 	if text := p.Text(); strings.Contains(text, "Nothing was stored") {
 		t.Errorf("that nothing was stored is said twice: %s", text)
 	}
+	// Of what is not there any more nobody is asked for a key.
+	k.answer(putPath, http.StatusNotFound, `{"message":"This provider is not offered any more.","code":"not_found"}`)
+	p.Paste(openAIKey)
+	p.Press("Enter")
+	p.Says("This provider is not offered any more. Nothing was stored.")
+	if text := p.Text(); strings.Contains(text, "Enter the key once more") {
+		t.Errorf("a key is asked for: %s", text)
+	}
+	k.answer(putPath, http.StatusUnprocessableEntity, `{"message":"Bring another one; nothing was stored.","code":"key_refused"}`)
 	p.Do(`document.querySelector("keyvend-pipes").texts = {"error.key_refused": "Nope."}`)
 	p.Press("Escape")
 	p.Click("button", "Connect: OpenAI")

@@ -23,26 +23,13 @@ export function el(name, attributes = {}, ...children) {
 }
 
 /**
- * svg is el for pictures.
+ * furnish gives an element what el takes.
  *
- * @template {keyof SVGElementTagNameMap} K
- * @param {K} name
- * @param {Attributes} [attributes]
- * @param {...(Child | Child[])} children
- * @returns {SVGElementTagNameMap[K]}
- */
-export function svg(name, attributes = {}, ...children) {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
-  furnish(made, attributes, children);
-  return made;
-}
-
-/**
  * @param {Element} made
  * @param {Attributes} attributes
  * @param {(Child | Child[])[]} children
  */
-function furnish(made, attributes, children) {
+export function furnish(made, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (typeof value === "function") {
       made.addEventListener(name, value);
@@ -156,17 +143,4 @@ function parsed(address, base) {
   } catch {
     return null;
   }
-}
-
-let made = 0;
-
-/**
- * fresh is an id that no other element has.
- *
- * @param {string} what
- * @returns {string}
- */
-export function fresh(what) {
-  made += 1;
-  return `${what}-${made}`;
 }

@@ -1,6 +1,6 @@
 // Pictures of numbers, each with the numbers in a table beside it.
 
-import { el, svg } from "../dom.js";
+import { el, furnish } from "../dom.js";
 import { table } from "./tables.js";
 import { badge, count, dayAndHour, hour, verdict, when } from "./words.js";
 
@@ -159,3 +159,18 @@ const causes = {
   confirm: "it was refused once",
   save: "it was about to be stored",
 };
+
+/**
+ * svg is el for pictures.
+ *
+ * @template {keyof SVGElementTagNameMap} K
+ * @param {K} name
+ * @param {import("../dom.js").Attributes} [attributes]
+ * @param {...(import("../dom.js").Child | import("../dom.js").Child[])} children
+ * @returns {SVGElementTagNameMap[K]}
+ */
+function svg(name, attributes = {}, ...children) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  furnish(made, attributes, children);
+  return made;
+}

@@ -1,9 +1,9 @@
 // Dialogs, in the browser's own element: it keeps the keyboard inside, closes on
 // Escape and gives the focus back.
 
-import { el, fresh, plain } from "../dom.js";
+import { el, plain } from "../dom.js";
 import { refocus } from "./drafts.js";
-import { form } from "./forms.js";
+import { form, fresh } from "./forms.js";
 
 /**
  * @typedef {object} DialogOf

@@ -2,7 +2,7 @@
 // beside them.
 
 import { Refusal } from "./api.js";
-import { el, fill, fresh, said } from "../dom.js";
+import { el, fill, said } from "../dom.js";
 
 /**
  * A Field is one thing to fill in. name is what the service calls it in what it
@@ -299,4 +299,17 @@ export function failureNodes(refusal, more = "", elsewhere = [], beside = false)
     more === "" ? null : el("p", {}, more),
     refusal.requestID === "" ? null : el("p", { class: "fine" }, "Request ", el("code", {}, said(refusal.requestID))),
   );
+}
+
+let given = 0;
+
+/**
+ * fresh is an id that no other element has.
+ *
+ * @param {string} what
+ * @returns {string}
+ */
+export function fresh(what) {
+  given += 1;
+  return `${what}-${given}`;
 }

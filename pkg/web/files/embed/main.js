@@ -15,7 +15,6 @@ const AROUND = 24;
 
 /** @type {((token: string) => void) | undefined} */
 let waiting; // for a token
-let heardOf = false; // the site has sent one
 
 /** What the page says where it cannot show the widget. */
 const SAYS = {
@@ -29,7 +28,8 @@ const asked = new URLSearchParams(location.hash.slice(1));
 history.replaceState(null, "", location.pathname + location.search);
 
 const site = originOf(asked.get("origin"));
-const token = asked.get("token") ?? "";
+let token = asked.get("token") ?? ""; // the newest that the site has given
+let fresh = token !== ""; // nobody has taken it
 const pipes = /** @type {import("../widget/element.js").KeyvendPipes} */ (document.createElement("keyvend-pipes"));
 const main = document.createElement("main");
 
@@ -45,7 +45,7 @@ function begin() {
   // A link could show people a widget that is somebody else's, and take their keys.
   if (parent === window) return say(SAYS.alone);
   if (!site && !token) return say(SAYS.unnamed);
-  if (!site && !ours(token)) return say(SAYS.another);
+  if (token && !ours(token)) return say(SAYS.another);
   furnish();
   if (site) converse();
   else pipes.authToken = token;
@@ -89,13 +89,21 @@ function ours(token) {
   return claims(token)["tenant"] === location.pathname.split("/")[2];
 }
 
-/** @returns {Promise<string>} */
+/**
+ * needed is the token behind the #, then another, or the same when the site sends none.
+ *
+ * @returns {string | Promise<string>}
+ */
 function needed() {
-  return new Promise((resolve, reject) => {
+  if (fresh) {
+    fresh = false;
+    return token;
+  }
+  return new Promise((resolve) => {
     waiting = resolve;
     setTimeout(() => {
-      reject(new Error("keyvend: the site sent no token"));
-      if (!heardOf) say(SAYS.silent);
+      resolve(token);
+      if (!token) say(SAYS.silent);
     }, PATIENCE);
     tell({ type: "keyvend:token-needed" });
   });
@@ -129,10 +137,10 @@ function heard({ origin, source, data }) {
   if (data?.type === "keyvend:texts") pipes.texts = data.texts;
 }
 
-/** @param {string} token */
-function taken(token) {
-  heardOf = true;
-  if (ours(token)) waiting?.(token);
+/** @param {string} sent */
+function taken(sent) {
+  token = sent;
+  if (ours(sent)) waiting?.(sent);
   else say(SAYS.another);
 }
 

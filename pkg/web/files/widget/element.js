@@ -1,18 +1,7 @@
 // <keyvend-pipes>: what a user of the page's app connects, with keys of his own.
-//
-//   <keyvend-pipes token="…"></keyvend-pipes>
-//
-// or, so that the token is renewed,
-//
-//   document.querySelector("keyvend-pipes").authToken = async () => …;
-//
-// Attributes: token, base-url (keyvend's address, by default where this file came
-// from), theme (light, dark), locale (of dates; the user's by default), texts (JSON),
-// heading-level (of its title, 2 by default).
-// Properties: authToken, texts and logos (addresses of pictures, by slug).
-// Events: keyvend-connected, keyvend-disconnected ({slug, account_id}),
-// keyvend-expired. No key is ever in one, nor in an address, a storage or the
-// console, nor in the page once it was sent.
+// widget.md, in package web, tells of its attributes, properties and events. No key is
+// ever in one, nor in an address, a storage or the console, nor in the page once it
+// was sent.
 
 import { Failure, Server } from "./api.js";
 import { busy, isBusy, open } from "./dialog.js";
@@ -59,6 +48,8 @@ export class KeyvendPipes extends HTMLElement {
   /** @type {Server | undefined} */
   #server;
   #words = new Words({}, undefined);
+  /** @type {() => string} what is left of the news */
+  #still = () => "";
 
   #view = el("div");
   #news = el("p", { role: "status", class: "news" });
@@ -177,7 +168,7 @@ export class KeyvendPipes extends HTMLElement {
   /** another begins anew for another user, who finds nothing of the one before. */
   #another() {
     this.#ledgers.clear();
-    this.#news.textContent = "";
+    this.#announce("");
     this.#start();
   }
 
@@ -193,6 +184,26 @@ export class KeyvendPipes extends HTMLElement {
 
   #loading() {
     this.#show(el("p", { role: "status" }, this.#words.say("loading")), true);
+  }
+
+  /**
+   * announce says what became of something.
+   *
+   * @param {string} news
+   * @param {() => string} [still] what is left of it with a newer list
+   */
+  #announce(news, still = () => news) {
+    this.#still = still;
+    if (this.#news.textContent !== news) this.#news.textContent = news; // else it is heard twice
+  }
+
+  /**
+   * now is an offer as the newest list has it.
+   *
+   * @param {Offer} offer
+   */
+  #now({ slug }) {
+    return this.#offers?.find((offer) => offer.slug === slug);
   }
 
   /** say says everything anew. */
@@ -234,10 +245,12 @@ export class KeyvendPipes extends HTMLElement {
       const same = this.#offers && JSON.stringify(offers) === JSON.stringify(this.#offers);
       this.#offers = offers;
       if (!same) this.#list();
+      this.#announce(this.#still(), this.#still);
       this.#refresh(offers);
     } catch (failure) {
       if (late()) return this.#newest;
       this.#offers = undefined;
+      this.#announce(this.#still(), this.#still);
       this.#fail(failure);
     }
   }
@@ -333,10 +346,11 @@ export class KeyvendPipes extends HTMLElement {
       } catch (failure) {
         return server === this.#server ? this.#notSaved(failure, offer, dialog) : "";
       }
-      const news = await this.#saved(offer, account);
+      this.#tell("keyvend-connected", { slug: offer.slug, account_id: account });
+      await this.#load();
       if (server !== this.#server) return ""; // another user is there by now
       dialog.close();
-      this.#news.textContent = news;
+      this.#announce(this.#saved(offer), () => this.#now(offer)?.account?.state === "connected" ? this.#saved(offer) : "");
       return "";
     }, () => dialog.close());
     const title = words.say(offer.account ? "rotateTitle" : "connectTitle", { name: offer.name });
@@ -361,8 +375,9 @@ export class KeyvendPipes extends HTMLElement {
     const certain = !(failure instanceof Failure) || failure.refused;
     const reason = this.#why(failure);
     const told = certain && /nothing was stored/i.test(reason);
-    const why = told ? reason : `${reason} ${this.#words.say(certain ? "again" : "unsure")}`;
-    if (!dialog.open) this.#news.textContent = this.#words.say("notSaved", { name, why });
+    const next = missing(failure) ? "nothing" : certain ? "again" : "unsure";
+    const why = told ? reason : `${reason} ${this.#words.say(next)}`;
+    if (!dialog.open) this.#announce(this.#words.say("notSaved", { name, why }));
     if (outdated(failure)) this.#load();
     return why;
   }
@@ -371,17 +386,15 @@ export class KeyvendPipes extends HTMLElement {
    * saved says what became of a key that was stored.
    *
    * @param {Offer} offer
-   * @param {string} id of the account
    */
-  async #saved({ slug, name }, id) {
+  #saved(offer) {
     const words = this.#words;
-    this.#tell("keyvend-connected", { slug, account_id: id });
-    await this.#load();
-    const offer = this.#offers?.find((offer) => offer.slug === slug);
-    const health = offer?.account?.health;
-    if (!offer || !health) return words.say("savedUnchecked", { name });
+    const { name } = offer;
+    const now = this.#now(offer);
+    const health = now?.account?.health;
+    if (!now || !health) return words.say("savedUnchecked", { name });
     if (health.verdict === "valid") return words.say("savedValid", { name });
-    return `${words.say("saved", { name })} ${sentence(offer, health, words)}`;
+    return `${words.say("saved", { name })} ${sentence(now, health, words)}`;
   }
 
   /**
@@ -404,14 +417,15 @@ export class KeyvendPipes extends HTMLElement {
         done(words.say("disconnect"));
         const why = this.#why(failure);
         error.textContent = why;
-        if (!dialog.open) this.#news.textContent = words.say("disconnectFailed", { name, why });
+        if (!dialog.open) this.#announce(words.say("disconnectFailed", { name, why }));
         if (outdated(failure)) this.#load();
         return;
       }
       this.#tell("keyvend-disconnected", { slug, account_id: account.id });
       await this.#load();
       dialog.close();
-      if (server === this.#server) this.#news.textContent = words.say("disconnectDone", { name });
+      const gone = words.say("disconnectDone", { name });
+      if (server === this.#server) this.#announce(gone, () => this.#offers && !this.#now(offer)?.account ? gone : "");
     } }, words.say("disconnect"));
     const cancel = el("button", { type: "button", part: "button", click: () => dialog.close() }, words.say("cancel"));
     const dialog = this.#open(words.say("disconnectTitle", { name }), "alertdialog", offer, cancel,
@@ -430,7 +444,7 @@ export class KeyvendPipes extends HTMLElement {
    * @param {...Node} content
    */
   #open(title, role, offer, first, ...content) {
-    this.#news.textContent = "";
+    this.#announce("");
     const from = this.#focusedKey();
     const back = () => this.#focus(from, `rotate ${offer.slug}`, `connect ${offer.slug}`, "retry");
     const dialog = open(/** @type {ShadowRoot} */ (this.shadowRoot), title, role, back, first, ...content);
@@ -470,7 +484,12 @@ export class KeyvendPipes extends HTMLElement {
  * @param {unknown} failure
  */
 function outdated(failure) {
-  return failure instanceof Failure && (!failure.refused || failure.status === 404);
+  return failure instanceof Failure && (!failure.refused || missing(failure));
+}
+
+/** @param {unknown} failure */
+function missing(failure) {
+  return failure instanceof Failure && failure.status === 404;
 }
 
 /**

@@ -1,5 +1,4 @@
-// The token of the widget: the page gives it, as a text or as a function that
-// fetches one.
+// The token of the widget.
 
 /** @typedef {string | (() => string | Promise<string>)} Source */
 

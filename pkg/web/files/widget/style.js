@@ -1,11 +1,5 @@
-// How the widget looks. A page sets the custom properties on the element; the
-// attribute theme="light" or theme="dark" overrides what the user's system prefers.
-//
-//   --keyvend-font, --keyvend-font-size
-//   --keyvend-text, --keyvend-muted, --keyvend-background, --keyvend-border
-//   --keyvend-accent, --keyvend-on-accent, --keyvend-focus
-//   --keyvend-good, --keyvend-warning, --keyvend-bad
-//   --keyvend-radius, --keyvend-space
+// How the widget looks. widget.md, in package web, tells of the custom properties that
+// a page sets on the element.
 
 const CSS = `
 :host {

@@ -72,6 +72,7 @@ export const TEXTS = {
   saving: "Saving…",
   cancel: "Cancel",
   missing: "{label} is missing.",
+  nothing: "Nothing was stored.",
   again: "Nothing was stored. Enter the key once more.",
   unsure: "Nobody knows whether the key was stored. Enter it once more: that does no harm.",
   asPasted: "Leave it as I pasted it",
