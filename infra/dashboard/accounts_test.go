@@ -217,11 +217,9 @@ func TestWhatStandsBesideAKeyIsChangedAndWhatItIsUsedWithIsNot(t *testing.T) {
 	p := s.signedIn()
 	s.at(p, "accounts/"+id)
 	p.Find("heading", "user_1 at acme")
-	if region := p.Find("textbox", "Region (optional)"); region.Is("readonly") != "true" || region.Value != "eu" {
-		t.Errorf("what a key is used with can be changed: %v", region)
-	}
-	if team := p.Find("textbox", "Team (optional)"); team.Is("readonly") != "true" || team.Value != "" {
-		t.Errorf("what a key is used with can be changed: %v", team)
+	p.Says("Settings of the key The key is used with them, so they change together with it: in the widget, or with PUT …/api-key. Region eu Team none")
+	if fields := p.All("textbox", ""); len(fields) != 2 { // the name and the value of what stands beside it
+		t.Errorf("what a key is used with can be changed: %v", fields)
 	}
 	p.Click("button", "Add entry")
 	p.Type("owner")

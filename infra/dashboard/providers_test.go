@@ -77,6 +77,28 @@ func TestConnectingAProviderOfTheCatalog(t *testing.T) {
 	p.Says("Linear is on: keys are vended, and users see it in the widget.")
 }
 
+func TestAProviderThatIsConnectedIsConnectedOnceAndItsPageIsShownTheWay(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	p := s.signedIn()
+	s.at(p, "connect/linear")
+	p.Find("heading", "Connect Linear")
+	s.connect("linear") // in another tab
+	p.Click("button", "Connect")
+	p.Says("Linear is connected already.")
+	p.Click("link", "Go to its page")
+	p.Find("heading", "Linear")
+	p.Do(`history.back()`)
+	p.Find("heading", "Connect Linear")
+	p.Says("Linear is connected already.")
+	p.Gone("button", "Connect")
+	p.Click("link", "Go to its page")
+	p.Find("heading", "Linear")
+	if text := p.Text(); strings.Contains(text, "PUT, or DELETE") {
+		t.Errorf("the API's words are for others: %s", text)
+	}
+}
+
 func TestDefiningAProviderOfOnesOwn(t *testing.T) {
 	t.Parallel()
 	s := open(t)
@@ -274,6 +296,21 @@ func TestRemovingAProviderTellsWhatGoesAndWantsItsSlug(t *testing.T) {
 	p.Says("No provider is connected yet.")
 }
 
+func TestAProviderThatIsRemovedMeanwhileIsSaidToBe(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	s.connect("openai")
+	p := s.signedIn()
+	s.at(p, "integrations/openai")
+	p.Click("button", "Remove OpenAI")
+	p.Fill("textbox", "Write its slug, openai, to remove it", "openai")
+	s.send("DELETE", "/data-integrations/openai", nil) // in another tab
+	p.Click("button", "Remove")
+	p.Says("OpenAI was removed already.")
+	p.Says("No provider is connected yet.")
+	p.Gone("dialog", "")
+}
+
 func TestCountsStopAtAHundred(t *testing.T) {
 	t.Parallel()
 	s := open(t)
@@ -316,9 +353,7 @@ func TestASettingThatIsNotOnTheListAnyMoreIsShownAsItIs(t *testing.T) {
 	s.send("PATCH", "/keyvend/integrations/acme", fields("moon", "venus"))
 	p := s.signedIn()
 	s.at(p, "accounts/"+id)
-	if region, builder := p.Find("textbox", "Region (optional)"), p.Find("textbox", "Builder (optional)"); region.Value != "mars" || builder.Value != "" {
-		t.Errorf("the region is %q, the builder %q", region.Value, builder.Value)
-	}
+	p.Says("Region mars Builder none")
 }
 
 func TestAFormWhoseAnswerWasLostIsSentAgainOrCorrected(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"keyvend/infra/browsertest"
+	"keyvend/pkg/operator"
 )
 
 func TestAnIssuedAPIKeyIsShownOnce(t *testing.T) {
@@ -47,6 +48,22 @@ func TestAnIssuedAPIKeyIsShownOnce(t *testing.T) {
 	p.Says("reporting is revoked.")
 	p.Says("Revoked")
 	p.Gone("button", "Revoke reporting")
+}
+
+func TestAPIKeysOfOneNameAreToldApartByTheirIDs(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	first := s.operate(operator.Request{Action: operator.IssueAPIKey, Tenant: s.tenant, Name: "ci", Scopes: []string{"read"}}).APIKey.ID
+	s.issue("ci", "read")
+	p := s.signedIn()
+	s.at(p, "api-keys")
+	p.Find("button", "Revoke desk")
+	p.Click("button", "Revoke ci "+first)
+	p.Says("Its id is " + first)
+	p.Click("button", "Revoke")
+	p.Says("ci is revoked.")
+	p.Gone("button", "Revoke ci "+first)
+	p.Find("button", "Revoke ci") // the one that is left
 }
 
 func TestTheOnlySightOfANewAPIKeyStaysWhereverOneGoes(t *testing.T) {

@@ -60,9 +60,51 @@ func TestALinkSignsInAndIsTakenOutOfTheAddress(t *testing.T) {
 	if length := browsertest.Eval[int](p, "history.length"); length > 2 {
 		t.Errorf("the link is one of %d addresses to go back to", length)
 	}
+	p.Click("button", "Sign out")
+	p.Says("You are signed out.")
 	p.Visit(s.url + page + "#key=" + s.backend) // in the same tab, without loading it anew
 	p.Says("The link's key does not sign in. This API key can read stored keys")
 	keysNowhere(t, p, s.backend)
+}
+
+// Whoever sent the link ends nobody's session, nor anything that he is doing.
+func TestALinkThatDoesNotSignInLeavesWhoIsSignedInWhereHeIs(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	s.connect("openai")
+	p := s.signedIn()
+	s.at(p, "integrations/openai")
+	p.Fill("textbox", "Description (optional)", "For your summaries.")
+	for _, key := range []string{"garbage", s.backend} {
+		p.Do("location.hash = " + fmt.Sprintf("%q", "#key="+key))
+		p.Says("The link's key does not sign in.")
+		p.Says("You stay signed in.")
+		if place := browsertest.Eval[string](p, "location.hash"); place != "#/integrations/openai" {
+			t.Errorf("the link leads to %q", place)
+		}
+		if held := p.Find("textbox", "Description (optional)").Value; held != "For your summaries." {
+			t.Errorf("of what was begun %q is left", held)
+		}
+		keysNowhere(t, p, key)
+		p.Click("button", "Close")
+		p.Gone("button", "Close")
+	}
+	p.Click("button", "Save description")
+	p.Says("The description is saved.")
+
+	p.Visit("about:blank")
+	p.Visit(s.url + page + "#key=garbage") // where the page is loaded
+	p.Find("heading", "Integrations")
+	p.Says("The link's key does not sign in.")
+	p.Visit("about:blank")
+	p.Visit(s.url + page)
+	p.Find("button", "Sign out")
+
+	// One that does sign in begins another session.
+	other := open(t)
+	p.Do("location.hash = " + fmt.Sprintf("%q", "#key="+other.desk))
+	p.Says("Tenant " + other.tenant)
+	p.Says("No provider is connected yet.")
 }
 
 func TestALinkFromElsewhereSignsNobodyIn(t *testing.T) {

@@ -45,10 +45,10 @@ export function toggle(context, of) {
 
 /**
  * deed is a button that does something; keep names it across a page that is shown
- * anew, so that the focus stays.
+ * anew, so that the focus stays; told is what a screen reader says in place of label.
  *
  * @param {Context} context
- * @param {{label: string, act: () => Promise<void>, grave?: boolean, keep?: string}} of
+ * @param {{label: string, told?: string, act: () => Promise<void>, grave?: boolean, keep?: string}} of
  * @returns {HTMLButtonElement}
  */
 export function deed(context, of) {
@@ -59,6 +59,7 @@ export function deed(context, of) {
       type: "button",
       class: of.grave ? "grave" : null,
       "data-keep": of.keep ?? of.label,
+      "aria-label": of.told && plain(of.told),
       click: async (/** @type {MouseEvent} */ event) => {
         const button = /** @type {HTMLButtonElement} */ (event.currentTarget);
         if (busy) return;

@@ -75,9 +75,12 @@ const menu = [
  *
  * @param {HTMLElement} root
  * @param {Visit} of
+ * @returns {(failure: unknown) => void} tells of a failure, on whichever page
  */
 export function frame(root, of) {
-  new Frame(of).begin(root);
+  const made = new Frame(of);
+  made.begin(root);
+  return (failure) => made.fail(failure);
 }
 
 class Frame {
@@ -218,7 +221,7 @@ class Frame {
       place,
       signal,
       tell,
-      fail: (failure) => this.#fail(failure),
+      fail: (failure) => this.fail(failure),
       go: (address, said = "") => {
         if (signal.aborted) return tell(said);
         this.#words = said;
@@ -237,7 +240,7 @@ class Frame {
   }
 
   /** @param {unknown} failure */
-  #fail(failure) {
+  fail(failure) {
     if (failure instanceof DOMException && failure.name === "AbortError") return; // nobody waits for it
     const close = el("button", { type: "button", click: () => fill(this.#failed) }, "Close");
     fill(this.#failed, failureNodes(asRefusal(failure)), close);

@@ -16,8 +16,12 @@ const warning = 5 * 60_000;
 
 const root = /** @type {HTMLElement} */ (document.getElementById("dashboard"));
 
-/** Ends the session that is shown, if there is one. */
-let leave = () => {};
+/** @typedef {{end: () => void, fail: (failure: unknown) => void}} Shown a session: what ends it, and what tells of a failure in it */
+
+/** @type {Shown | null} */
+let shown = null;
+
+let links = 0; // with a key that were followed: the newest counts
 
 addEventListener("hashchange", byLink);
 if (!byLink()) start();
@@ -29,29 +33,51 @@ function start() {
 }
 
 /**
- * byLink follows a link with a key in it.
+ * byLink follows a link with a key in it. Where somebody is signed in he stays where
+ * he is until it is known that the key signs in: anybody can make such a link.
  *
+ * @param {HashChangeEvent} [event]
  * @returns {boolean} whether the address is one
  */
-function byLink() {
+function byLink(event) {
   const key = keyInAddress();
   if (key === "") return false;
-  leave();
+  if (shown && event) {
+    history.replaceState(null, "", event.oldURL);
+    event.stopImmediatePropagation();
+  }
   void signInByLink(key);
   return true;
 }
 
 /** @param {string} key */
 async function signInByLink(key) {
-  const waiting = el("main", { class: "alone" }, el("p", {}, "Signing in…"));
-  fill(root, waiting);
+  const before = shown;
+  const link = (links += 1);
+  if (!before) fill(root, el("main", { class: "alone" }, el("p", {}, "Signing in…")));
+  const late = () => link !== links || shown !== before;
   try {
     const session = await signIn(key);
-    if (waiting.isConnected) begin(session);
+    if (late()) return;
+    before?.end();
+    history.replaceState(null, "", location.pathname);
+    begin(session);
   } catch (failure) {
-    if (!waiting.isConnected) return; // another link was followed meanwhile
-    signInPage(`The link's key does not sign in. ${failure instanceof Refusal ? failure.message : ""}`);
+    if (!late()) notByLink(failure instanceof Refusal ? failure : new Refusal(0, ""));
   }
+}
+
+/**
+ * notByLink says why a link does not sign in, to somebody who is signed in as well.
+ *
+ * @param {Refusal} refusal
+ */
+function notByLink({ status, message, requestID }) {
+  const words = `The link's key does not sign in. ${message}`;
+  const session = kept();
+  if (!shown && session) begin(session, false);
+  if (shown) shown.fail(new Refusal(status, `${words} You stay signed in.`, { requestID }));
+  else signInPage(words);
 }
 
 /** @param {string} [words] why one has to sign in */
@@ -123,10 +149,9 @@ function begin(session, entered = true) {
   keep(session);
   const life = new AbortController();
   const { signal } = life;
-  leave = () => end(life);
   const signOut = (words = "You are signed out.") => {
     if (signal.aborted) return; // another session is shown
-    leave();
+    end(life);
     if (location.hash !== "") history.replaceState(null, "", location.pathname);
     signInPage(words);
   };
@@ -137,7 +162,8 @@ function begin(session, entered = true) {
   });
   const client = new Client(session.token, renew);
   ending.watch(session.expires_at);
-  frame(root, { client, session, signal, signOut: () => signOut(), entered });
+  const fail = frame(root, { client, session, signal, signOut: () => signOut(), entered });
+  shown = { end: () => end(life), fail };
   root.prepend(ending.node);
 }
 
@@ -147,6 +173,7 @@ function begin(session, entered = true) {
  * @param {AbortController} life
  */
 function end(life) {
+  shown = null;
   life.abort();
   forget();
   for (const open of document.querySelectorAll("dialog")) open.close();

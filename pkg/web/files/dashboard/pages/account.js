@@ -6,7 +6,7 @@ import { deed } from "../controls.js";
 import { ask } from "../dialogs.js";
 import { Refusal } from "../api.js";
 import { pairs } from "../editors.js";
-import { form, text } from "../forms.js";
+import { form } from "../forms.js";
 import { keyNames } from "../keynames.js";
 import { to } from "../router.js";
 import { table } from "../tables.js";
@@ -162,8 +162,6 @@ function secrets(account) {
   );
 }
 
-const bound = "The key is used with it, so it changes together with the key: in the widget, or with PUT …/api-key.";
-
 /**
  * settings shows what a key is used with. It decides where the key goes, and so is not
  * changed by who cannot read it.
@@ -171,14 +169,14 @@ const bound = "The key is used with it, so it changes together with the key: in 
  * @param {Account} account
  * @param {Definition} definition
  */
-function settings(account, definition) {
-  if (definition.config_fields.length === 0) return el("p", { class: "empty" }, "Keys of this provider need no settings.");
-  return el("div", {}, definition.config_fields.map((f) => {
-    const value = Object.hasOwn(account.config, f.field) ? (account.config[f.field] ?? "") : "";
-    const field = text({ name: `config.${f.field}`, label: f.label, help: bound, value, code: true });
-    /** @type {HTMLInputElement} */ (field.control).readOnly = true;
-    return field.node;
-  }));
+function settings({ config }, { config_fields: fields }) {
+  if (fields.length === 0) return el("p", { class: "empty" }, "Keys of this provider need no settings.");
+  /** @param {string} name */
+  const value = (name) => (Object.hasOwn(config, name) ? (config[name] ?? "") : "");
+  return [
+    el("p", {}, "The key is used with them, so they change together with it: in the widget, or with PUT …/api-key."),
+    el("dl", { class: "facts" }, fields.map((f) => fact(f.label, value(f.field) === "" ? "none" : el("code", {}, said(value(f.field)))))),
+  ];
 }
 
 /**

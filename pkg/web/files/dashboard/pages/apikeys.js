@@ -35,7 +35,9 @@ export async function apiKeys(context) {
           {
             head: "Action",
             cell: (k) =>
-              k.revoked_at === null ? deed(context, { label: `Revoke ${k.name}`, grave: true, act: () => revoke(context, k) }) : "–",
+              k.revoked_at === null
+                ? deed(context, { label: `Revoke ${k.name}`, told: `Revoke ${nameOf(k, page.data)}`, keep: k.id, grave: true, act: () => revoke(context, k) })
+                : "–",
           },
         ],
         page.data,
@@ -57,6 +59,16 @@ export async function apiKeys(context) {
       ),
     ],
   };
+}
+
+/**
+ * nameOf tells a key from others of its name that can be revoked.
+ *
+ * @param {APIKey} key
+ * @param {APIKey[]} all
+ */
+function nameOf({ name, id }, all) {
+  return all.some((other) => other.revoked_at === null && other.name === name && other.id !== id) ? `${name} ${id}` : name;
 }
 
 /** @param {APIKey} key */
@@ -132,7 +144,9 @@ async function revoke(context, key) {
     content: [el(
       "p",
       {},
-      "Whoever uses it is refused from the next request on, and sessions that were begun with it end, this one included ",
+      "Its id is ",
+      el("code", {}, said(key.id)),
+      ". Whoever uses it is refused from the next request on, and sessions that were begun with it end, this one included ",
       "if it is its key. It cannot be taken back.",
     )],
     submit: "Revoke",

@@ -1,7 +1,7 @@
 // Connecting a provider: the catalog, then what is left to say of one.
 
 import { el, fill, said } from "../../dom.js";
-import { tries } from "../api.js";
+import { Refusal, tries } from "../api.js";
 import { form, lines, text, tick } from "../forms.js";
 import { preview } from "../preview.js";
 import { to } from "../router.js";
@@ -78,12 +78,17 @@ function choiceOf(provider, connected) {
  * @returns {Promise<Page>}
  */
 export async function connectProvider(context, slug) {
-  const provider = await context.client.catalogProvider(slug);
+  const [provider, connected] = await Promise.all([context.client.catalogProvider(slug), context.client.allIntegrations()]);
+  const place = to(["integrations", slug]);
+  const title = `Connect ${provider.name}`;
+  if (connected.some((i) => i.slug === slug)) {
+    return { title, content: [el("p", {}, said(provider.name), " is connected already. ", el("a", { href: place }, "Go to its page"), ".")] };
+  }
   const told = description({ name: () => provider.name, hint: () => provider.key_hint });
   const enabled = enable();
   const once = tries();
   return {
-    title: `Connect ${provider.name}`,
+    title,
     content: [
       el("p", {}, "Users get a key at ", elsewhere(provider.key_page), "."),
       provider.help ? el("p", {}, said(provider.help)) : null,
@@ -101,13 +106,18 @@ export async function connectProvider(context, slug) {
         submit: "Connect",
         act: async () => {
           const body = { provider: slug, auth_methods: ["api_key"], description: told.field.trimmed() || null, enabled: enabled.checked() };
-          await context.client.connect(body, once(body));
+          try {
+            await context.client.connect(body, once(body));
+            return true;
+          } catch (failure) {
+            if (!(failure instanceof Refusal) || failure.code !== "data_integration_exists") throw failure;
+            return false; // connected meanwhile, which the page says when it is drawn anew
+          }
         },
-        done: () => {
-          context.go(
-            to(["integrations", slug]),
-            `${provider.name} is connected. ${enabled.checked() ? "Users can bring their keys now." : "Switch it on when users may bring their keys."}`,
-          );
+        done: (made) => {
+          if (!made) return context.again();
+          const next = enabled.checked() ? "Users can bring their keys now." : "Switch it on when users may bring their keys.";
+          return context.go(place, `${provider.name} is connected. ${next}`);
         },
       }),
     ],

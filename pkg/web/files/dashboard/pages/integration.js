@@ -337,6 +337,7 @@ function removal(context, slug, name) {
  */
 async function remove(context, slug, name) {
   const { words } = await count(context, slug);
+  let gone = false; // already
   const typed = text({ name: "slug", label: `Write its slug, ${slug}, to remove it`, required: true, code: true });
   const done = await ask(context, {
     title: `Remove ${name}?`,
@@ -354,8 +355,13 @@ async function remove(context, slug, name) {
     submit: "Remove",
     grave: true,
     act: async () => {
-      await context.client.removeIntegration(slug);
+      try {
+        await context.client.removeIntegration(slug);
+      } catch (failure) {
+        if (!(failure instanceof Refusal && failure.status === 404)) throw failure;
+        gone = true;
+      }
     },
   });
-  if (done) context.go(to([]), `${name} is removed, with ${words}.`);
+  if (done) context.go(to([]), gone ? `${name} was removed already.` : `${name} is removed, with ${words}.`);
 }
