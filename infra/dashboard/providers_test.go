@@ -208,15 +208,17 @@ func TestNoNameOrReasonTurnsTheDirectionOfWhatIsRead(t *testing.T) {
 	const turned = "gnp\u202Egnp.exe\u2066"
 	s.send("POST", "/data-integrations", object{
 		"provider": "turned", "auth_methods": []string{"api_key"}, "enabled": true,
-		"custom_provider": object{"name": turned}, "description": "for " + turned,
+		"custom_provider": object{"name": "Turned"}, "description": "for " + turned,
 	})
+	for _, name := range []string{turned, "A\u202E"} { // which would stand in every list
+		if _, status, _ := s.try("PUT", "/data-integrations/turned", object{"custom_provider": object{"name": name}}); status != 422 {
+			t.Errorf("%q is taken: %d", name, status)
+		}
+	}
 	s.send("PUT", "/keyvend/integrations/turned/freeze", object{"reason": "as " + turned})
 	p := s.signedIn()
-	p.Says(`gnp\u202egnp.exe\u2066`)
 	s.at(p, "integrations/turned")
 	p.Says(`as gnp\u202egnp.exe\u2066`)
-	p.Click("switch", `Vend keys of gnp\u202egnp.exe\u2066`)
-	p.Says(`gnp\u202egnp.exe\u2066 is off`)
 	const shown = `document.title + document.body.innerText + [...document.querySelectorAll("[aria-label]")].map((e) => e.ariaLabel).join("")`
 	if text := browsertest.Eval[string](p, shown); strings.ContainsAny(text, "\u202E\u2066") {
 		t.Errorf("what turns the direction is on the page: %q", text)

@@ -139,7 +139,7 @@ func (s *shop) furnishWith(slug, text string, held map[string]bool) string {
 		}
 	}
 	s.send("PATCH", path, object{"verify_on_save": "warn", "on_invalid": "advise", "check_interval": "90m"})
-	account := s.store(slug, "user_1", "sk-canary-of-user-1", object{"metadata": object{"plain": text, " spaced ": "x", " ": " ", "a=b": "", "5": "5", "a\nb": "c\nd"}})
+	account := s.store(slug, "user_1", "sk-canary-of-user-1", object{"metadata": object{"plain": strings.ReplaceAll(text, "\r", ""), " spaced ": "x", " ": " ", "a=b": "", "5": "5", "a\nb": "c\nd"}})
 	metadata := object{text: text, text + " ": "1", " " + text: "2"}
 	s.try("PATCH", "/keyvend/accounts/"+account, object{"metadata": metadata})
 	for _, field := range []string{"tier", "shop", "odd", "long"} {

@@ -56,6 +56,11 @@ func TestThePasteGuardKnowsItsCasesAndChangesNoKey(t *testing.T) {
 				if mistake, found := paste.Spot(key); found {
 					t.Errorf("%s: %s is taken for %s", p.Slug, key, mistake.Code)
 				}
+				for _, known := range []func(string) bool{nil, func(string) bool { return false }} {
+					if mistake, found := paste.Wrapped(key, known); found { // also where its form is not known yet
+						t.Errorf("%s: %s is taken for %s", p.Slug, key, mistake.Code)
+					}
+				}
 				vendor, _ := p.OtherVendor([]byte(key))
 				if doubt, found := paste.Doubt(key, true, vendor); found && doubt != paste.TestKey {
 					t.Errorf("%s: of %s is said %s", p.Slug, key, doubt.Sentence)
@@ -85,7 +90,9 @@ var fragments = []string{
 
 // wraps are what is put round a key. The widget takes them off, and the API, which
 // changes nothing, refuses them.
-var wraps = []string{" %", "% ", `"%"`, "'%'", "`%`", `"%",`, "'%';", "Bearer %", "bearer %", "Authorization: Bearer %", "API_KEY=%", `export THE_TOKEN="%"`, "SECRET = '%'", "x-api-key: %", `"apiKey": "%",`, ` KEY="%"`}
+var wraps = []string{" %", "% ", `"%"`, "'%'", "`%`", `"%",`, "'%';", "Bearer %", "bearer %", "Authorization: Bearer %", "API_KEY=%", `export THE_TOKEN="%"`, "SECRET = '%'", "x-api-key: %", `"apiKey": "%",`, ` KEY="%"`,
+	"Authorization: %", "api_key: %", "key: '%',", "api_key = \"%\"", `-H "Authorization: Bearer %"`, "Token %", "set KEY=%", `$env:KEY="%"`, "my key %",
+}
 
 // wrapped is a key in one of the wraps, or none where that is a key as well.
 func wrapped(t *testing.T, random *rand.Rand, p catalog.Provider, key string) []wrappedKey {

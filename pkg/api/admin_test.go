@@ -91,3 +91,44 @@ func TestOriginsAreBoundedOneByOneAndTogether(t *testing.T) {
 		t.Error("no origin frames the page")
 	}
 }
+
+func TestAnOriginThatNoBrowserCanSendIsRefused(t *testing.T) {
+	a := newAcme(t, boottest.Config{})
+	label := strings.Repeat("a", 63)
+	long := label + "." + label + "." + label + "." + label[:61] // 253
+	for origin, status := range map[string]int{
+		"https://" + label + ".example":        http.StatusOK,
+		"https://" + label + "a.example":       http.StatusUnprocessableEntity,
+		"https://app." + label + "a":           http.StatusUnprocessableEntity,
+		"https://" + long:                      http.StatusOK,
+		"https://" + long + "a":                http.StatusUnprocessableEntity,
+		"https://" + strings.Repeat("a", 300):  http.StatusUnprocessableEntity,
+		"https://[2001:db8::1]:8443":           http.StatusOK,
+		"https://" + label + "a.example:8443":  http.StatusUnprocessableEntity,
+		"https://" + label + ".example.:8443":  http.StatusOK,
+		"http://" + label + "a.localhost:8080": http.StatusUnprocessableEntity,
+	} {
+		if got := a.Do(a.token, "PUT", "/keyvend/settings", `{"allowed_origins":["`+origin+`"]}`); got.Status != status {
+			t.Errorf("%s: %d %s", origin, got.Status, got.Body)
+		}
+	}
+}
+
+// What an answer holds can be sent back with a change.
+func TestAnOrganizationsConfigurationCanBeSentBackAsItWasRead(t *testing.T) {
+	a := newAcme(t, boottest.Config{})
+	const path = "/organizations/org_1/data_integration_configurations/openai"
+	read := a.Must(http.StatusOK, a.token, "PUT", path, `{"enabled":false}`)
+	for _, body := range []string{
+		read.Body, strings.Replace(read.Body, `"enabled":false`, `"enabled":true`, 1),
+		`{"enabled":true,"config":{},"credentials":{},"client_id":null,"client_secret":null}`, `{"enabled":true,"config":null,"credentials":null}`,
+	} {
+		got := a.Must(http.StatusOK, a.token, "PUT", path, body)
+		if want := strings.Contains(body, `"enabled":true`); strings.Contains(got.Body, `"enabled":true`) != want {
+			t.Errorf("%s: %s", body, got.Body)
+		}
+	}
+	for _, body := range []string{`{"enabled":true,"config":{"region":"eu"}}`, `{"enabled":true,"client_id":""}`, `{"config":{}}`} {
+		a.Must(http.StatusBadRequest, a.token, "PUT", path, body)
+	}
+}

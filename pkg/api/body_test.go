@@ -194,7 +194,11 @@ func TestMetadataAndConfigAreBounded(t *testing.T) {
 		got    boottest.Answer
 		status int
 	}{
-		"metadata":                {send("metadata", `{"a":"b","ä":"\u0000"}`), 200},
+		"metadata":                {send("metadata", `{"a":"b","ä":"ü\n\tx"}`), 200},
+		"NUL in a value":          {send("metadata", `{"a":"b\u0000"}`), 422},
+		"ESC in a value":          {send("metadata", `{"a":"\u001b[31m"}`), 422},
+		"NUL in a name":           {send("metadata", `{"a\u0000b":""}`), 422},
+		"a line break in a name":  {send("metadata", `{"a\nb":""}`), 200},
 		"metadata too large":      {send("metadata", `{"a":"`+strings.Repeat("x", 4096)+`"}`), 422},
 		"a name too long":         {send("metadata", `{"`+strings.Repeat("x", 65)+`":""}`), 422},
 		"no name":                 {send("metadata", `{"":""}`), 422},
@@ -211,7 +215,7 @@ func TestMetadataAndConfigAreBounded(t *testing.T) {
 func TestAnExpiryIsATimeThatCanBeStored(t *testing.T) {
 	a := newAcme(t, boottest.Config{})
 	for text, want := range map[string]int{
-		"2030-01-31T12:00:00Z": 200, "2030-01-31T12:00:00.123456789+14:00": 200, "": 200,
+		"2030-01-31T12:00:00Z": 200, "2030-01-31T12:00:00.123456789+14:00": 200, "": 422,
 		"9999-12-31T23:59:59Z": 200, "9999-12-31T23:59:59-01:00": 422, "0000-01-01T00:00:00Z": 422,
 		"1969-12-31T23:59:59Z": 422, "1970-01-01T00:00:00+01:00": 422,
 		"2030-01-31": 422, "tomorrow": 422, "1893456000": 422, "2030-02-31T12:00:00Z": 422, "2030-01-31T12:00:00": 422,
@@ -222,6 +226,27 @@ func TestAnExpiryIsATimeThatCanBeStored(t *testing.T) {
 			t.Errorf("%q: %d %s, want %d", text, got.Status, got.Body, want)
 		}
 		a.vends(t, key)
+	}
+}
+
+// A script whose variable has no value must not issue a key that never ends, or
+// report whichever key is stored now.
+func TestAnEmptyTextIsNotAsIfNothingWasSent(t *testing.T) {
+	a := newAcme(t, boottest.Config{})
+	const report = `{"slug":"openai","user_id":"anna","status":401,`
+	for _, c := range []struct{ method, path, body, field string }{
+		{"POST", "/keyvend/api_keys", `{"name":"x","scopes":["read"],"expires_at":""}`, "expires_at"},
+		{"POST", "/keyvend/reports", report + `"secret_id":""}`, "secret_id"},
+		{"POST", "/keyvend/reports", report + `"vended_at":""}`, "vended_at"},
+		{"PUT", "/keyvend/settings", `{"sessions_not_before":""}`, "sessions_not_before"},
+	} {
+		got := a.Do(a.token, c.method, c.path, c.body)
+		if got.Status != http.StatusUnprocessableEntity || !slices.Equal(wrongFields(got), []string{c.field}) {
+			t.Errorf("%s: %d %s", c.body, got.Status, got.Body)
+		}
+		if got := a.Do(a.token, c.method, c.path, strings.ReplaceAll(c.body, `""`, "null")); got.Status/100 != 2 {
+			t.Errorf("%s with null: %d %s", c.body, got.Status, got.Body)
+		}
 	}
 }
 

@@ -157,7 +157,7 @@ func (in *definitionBody) policy() error {
 // words are what people are told of the provider.
 func (in *definitionBody) words() error {
 	if in.Name != nil {
-		if err := checkText("name", *in.Name, 1, 200); err != nil {
+		if err := checkName("name", *in.Name); err != nil {
 			return err
 		}
 		in.change.Name = in.Name

@@ -95,6 +95,45 @@ func TestACustomProviderIsDefinedWhole(t *testing.T) {
 	}
 }
 
+// Nobody finds a link or a button without a name.
+func TestTheNameOfAProviderIsOneLineInWhichSomethingIsSeen(t *testing.T) {
+	a := newCustom(t)
+	send := func(name string) []boottest.Answer {
+		text, err := json.Marshal(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		custom := `"custom_provider":{"name":` + string(text) + `}`
+		slug := fmt.Sprintf("c%x", name)
+		return []boottest.Answer{
+			a.Do(a.token, "POST", "/data-integrations", `{"provider":"`+slug[:min(len(slug), 60)]+`","auth_methods":["api_key"],`+custom+`}`),
+			a.Do(a.token, "PUT", "/data-integrations/acme-crm", `{`+custom+`}`),
+			a.Do(a.token, "PATCH", definition, `{"name":`+string(text)+`}`),
+		}
+	}
+	for _, name := range []string{
+		"", " ", "  ", "\u00a0", "\u2003", "\u200b", "\u200d\ufe0f", "\u202e", "\ufeff", "\u3164", "\u115f", "\u2800", "\u00ad", "\U000e0041",
+		"\n", "A\nB", "A\tB", "A\u2028B", "A\u202eB", "A\u0085B", "A\u0000", " A", "A ", "A\u00a0", "\ue000", strings.Repeat("x", 201),
+	} {
+		for i, got := range send(name) {
+			want := "invalid_text"
+			if name == "" {
+				want = "is required"
+			}
+			if got.Status != http.StatusUnprocessableEntity || !strings.Contains(got.Body, want) && i == 2 || !strings.HasSuffix(wrongFields(got)[0], "name") {
+				t.Errorf("%q: %d %s", name, got.Status, got.Body)
+			}
+		}
+	}
+	for _, name := range []string{"x", "Ä & Söhne (EU)", "東京", "C++", "💳", "7", strings.Repeat("ü", 200), "a\u0301", "№ 1"} {
+		for _, got := range send(name) {
+			if got.Status/100 != 2 {
+				t.Errorf("%q: %d %s", name, got.Status, got.Body)
+			}
+		}
+	}
+}
+
 func TestAnEmptyChangeWritesNothing(t *testing.T) {
 	a := newCustom(t)
 	row := boottest.IntegrationRow(a.tenant, "acme-crm")
@@ -298,6 +337,48 @@ func TestF35_SettingsThatMakeNoPublicHostTogetherAreRefused(t *testing.T) {
 		if got.Status != want || want != http.StatusOK && !slices.Equal(wrongFields(got), []string{"config"}) {
 			t.Errorf("%s: %d %s", shop, got.Status, got.Body)
 		}
+	}
+}
+
+// The official widget and the contract's clients can send no setting.
+func TestARequiredSettingThatIsMissingOrEmptyIsToldOfAndKeepsNoKeyFromBeingStored(t *testing.T) {
+	a := newWidgeted(t, boottest.Config{})
+	a.Register(a.token, "shopify")
+	a.Register(a.token, "datadog")
+	const without = `missing_setting;message="The provider's keys need settings that this one has not: config.shop."`
+	secret := `"secret":"shpat_` + strings.Repeat("c", 32) + `"`
+	for config, want := range map[string]string{
+		"": without, `,"config":null`: without, `,"config":{}`: without, `,"config":{"shop":""}`: without, `,"config":{"shop":"acme"}`: "",
+	} {
+		body := `{"user_id":"anna",` + secret + config + `}`
+		a.Do(a.token, "DELETE", "/user_management/users/anna/connected_accounts/shopify", "")
+		for what, got := range map[string]boottest.Answer{
+			"PUT":    a.Do(a.token, "PUT", "/data-integrations/shopify/api-key", body),
+			"POST":   a.Do(a.token, "POST", "/data-integrations/shopify/api-key", body),
+			"inline": a.Do(a.token, "PUT", "/data-integrations/shopify", `{"api_key":`+body+`}`),
+			"widget": a.Do(a.anna, "PUT", "/_widgets/DataIntegrations/shopify/api-key", `{`+secret+config+`}`, "Origin", page),
+		} {
+			if told := got.Header.Get("Keyvend-Warning"); got.Status != http.StatusOK || told != want {
+				t.Errorf("%s with %s: %d %s, told %q", what, config, got.Status, got.Body, told)
+			}
+		}
+		a.vends(t, key) // of another provider
+	}
+	// What is stored already is not missing, and what is optional never is.
+	if got := a.Must(200, a.token, "PUT", "/data-integrations/shopify/api-key", `{"user_id":"anna",`+secret+`,"config":{"shop":"acme"}}`); got.Header.Get("Keyvend-Warning") != "" {
+		t.Errorf("%v", got.Header)
+	}
+	for path, body := range map[string]string{
+		"/data-integrations/shopify/api-key": `{"user_id":"anna",` + secret + `}`,
+		"/data-integrations/datadog/api-key": `{"user_id":"anna","secret":"0123456789abcdef0123456789abcdef","config":{"site":""}}`,
+	} {
+		if told := a.Must(200, a.token, "PUT", path, body).Header.Get("Keyvend-Warning"); told != "" {
+			t.Errorf("%s: %s", path, told)
+		}
+	}
+	odd := a.Must(200, a.token, "PUT", "/data-integrations/shopify/api-key", `{"user_id":"bob","secret":"pk_live_canary0000"}`).Header.Get("Keyvend-Warning")
+	if !strings.HasPrefix(odd, "publishable_key;") || !strings.HasSuffix(odd, ", "+without) {
+		t.Errorf("%s", odd)
 	}
 }
 

@@ -133,7 +133,9 @@ func (in *reportBody) decode(r *request) (target vault.Target, err error) {
 	}
 	in.refusal.Status = *in.Status
 	if in.SecretID != nil {
-		in.refusal.SecretID = *in.SecretID
+		if in.refusal.SecretID = *in.SecretID; in.refusal.SecretID == "" {
+			return target, invalid("secret_id", "invalid_value", "secret_id is the id of the key that was refused, as POST /keyvend/vend told. Send it, or leave it out.")
+		}
 	}
 	in.refusal.VendedAt, err = timestamp("vended_at", in.VendedAt)
 	return target, err

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"keyvend/pkg/account"
 	"keyvend/pkg/integration"
 	"keyvend/pkg/paste"
 	"keyvend/pkg/seal"
@@ -69,29 +70,37 @@ func checkSecret(s string, least int) error {
 	return nil
 }
 
-// warningHeader tells of a key that was stored and may not be the one that is meant:
-// the bodies are the contract's. It is an item of RFC 9651 with a sentence for people
-// beside it, and has nothing of the key.
+// warningHeader tells of a key that was stored and may not be the one that is meant, or
+// lacks something: the bodies are the contract's. It is a list of RFC 9651 with a
+// sentence for people beside each item, and has nothing of the key.
 const warningHeader = "Keyvend-Warning"
 
-// warn is the answer with what is odd about the key that was stored, if one was.
-func (a answer) warn(in *integration.Integration, up *vault.Upsert) answer {
-	if up == nil {
-		return a
+// warn is the answer with what is odd about the key that was stored in a, if one was.
+func (w answer) warn(in *integration.Integration, up *vault.Upsert, a *account.Account) answer {
+	if up == nil || a == nil {
+		return w
 	}
+	var told []string
 	if doubt, found := vault.Doubt(in, up.Secret); found {
-		a.warning = doubt.Code + `;message="` + doubt.Sentence + `"`
+		told = append(told, doubt.Code+`;message="`+doubt.Sentence+`"`)
 	}
-	return a
+	if missing := in.Provider().Missing(a.Config); len(missing) > 0 {
+		told = append(told, `missing_setting;message="The provider's keys need settings that this one has not: config.`+strings.Join(missing, ", config.")+`."`)
+	}
+	w.warning = strings.Join(told, ", ")
+	return w
 }
 
-// checkMap bounds a map of the caller's own values: names of 1 to 64 bytes,
-// all of it at most the given number of bytes.
+// checkMap bounds a map of the caller's own values: names of 1 to 64 bytes, all of it
+// at most the given number of bytes, and control characters in neither.
 func checkMap(field string, values map[string]string, most int) error {
 	size := 0
 	for name, value := range values {
-		if name == "" || len(name) > 64 {
-			return invalid(field, "invalid_name", "A name in "+field+" has 1 to 64 bytes.")
+		switch {
+		case name == "", len(name) > 64, strings.ContainsFunc(name, control):
+			return invalid(field, "invalid_name", "A name in "+field+" has 1 to 64 bytes and no control characters but line breaks and tabs.")
+		case strings.ContainsFunc(value, control):
+			return invalid(field, "invalid_text", "A value in "+field+" has no control characters but line breaks and tabs.")
 		}
 		size += len(name) + len(value)
 	}

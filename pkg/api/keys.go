@@ -43,7 +43,7 @@ func (k keys) put(ctx context.Context, v *vault.Visit, in *putKey) (answer, erro
 	if err != nil {
 		return answer{}, err
 	}
-	return ok(accountOnWire(a)).warn(v.Integration, &in.upserted), nil
+	return ok(accountOnWire(a)).warn(v.Integration, &in.upserted, a), nil
 }
 
 func (k keys) add(ctx context.Context, v *vault.Visit, in *addKey) (answer, error) {

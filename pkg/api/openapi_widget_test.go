@@ -3,6 +3,7 @@ package api_test
 import (
 	"net/http"
 	"strings"
+	"time"
 )
 
 // What is there to provoke of the routes for browsers stands apart from the rest:
@@ -35,7 +36,7 @@ func provokedByBrowsers(d *trial) []request {
 			{before: func(d *trial) { d.token = d.Session(d.Key(d.tenant, "manage")) }},
 			{before: func(d *trial) {
 				d.token = d.Key(d.tenant, "manage")
-				d.Must(200, d.token, "PUT", "/keyvend/settings", `{"sessions_not_before":"2099-01-01T00:00:00Z"}`)
+				d.Must(200, d.token, "PUT", "/keyvend/settings", `{"sessions_not_before":"`+d.Clock.Now().Add(time.Hour).Format(time.RFC3339)+`"}`)
 			}},
 		}
 	case "GET /_widgets/DataIntegrations/configurations", "PUT /_widgets/DataIntegrations/{slug}/configuration":

@@ -89,7 +89,7 @@ func (in *configureBody) decode(r *request) (vault.Target, error) {
 	}
 	target.Slug = r.slug()
 	switch {
-	case in.ClientID != nil || in.ClientSecret != nil || in.Config != nil:
+	case in.ClientID != nil || in.ClientSecret != nil || len(in.Config) > 0:
 		return target, badBody("API-key integrations have no credentials or config of an organization. Send enabled alone.")
 	case present(in.Scopes):
 		return target, invalid("scopes", "not_supported", "API-key integrations have no scopes. Leave them out, or send null.")

@@ -58,7 +58,7 @@ func TestASecretIsStoredAsItWasSentOrRefusedWithASentence(t *testing.T) {
 // warnings are what the API says of a key that it stores, by what the widget says.
 var warnings = map[string]string{
 	"other_vendor": "another_vendors_key", "publishable": "publishable_key", "space_inside": "space_inside", "test_key": "test_key",
-	"header": "space_inside", // which the widget knows by name
+	"address": "address",
 }
 
 func TestAWarningIsInAHeaderWhereverAKeyIsBrought(t *testing.T) {

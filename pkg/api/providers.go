@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -67,7 +68,7 @@ func (p providers) create(ctx context.Context, v *vault.Visit, in *createIntegra
 		return answer{}, err
 	}
 	a := answer{status: http.StatusCreated, body: integrationOnWire(done.Integration, done.Account)}
-	return a.warn(done.Integration, in.registration.FirstKey), nil
+	return a.warn(done.Integration, in.registration.FirstKey, done.Account), nil
 }
 
 func (p providers) list(ctx context.Context, v *vault.Visit, in *listIntegrations) (answer, error) {
@@ -93,7 +94,7 @@ func (p providers) update(ctx context.Context, v *vault.Visit, in *updateIntegra
 	if err != nil {
 		return answer{}, err
 	}
-	return ok(integrationOnWire(done.Integration, nil)).warn(done.Integration, in.amendment.Key), nil
+	return ok(integrationOnWire(done.Integration, nil)).warn(done.Integration, in.amendment.Key, done.Account), nil
 }
 
 func (p providers) remove(ctx context.Context, v *vault.Visit, _ *slugPath) (answer, error) {
@@ -217,7 +218,7 @@ func (in *createIntegration) check() error {
 		return invalid("credentials", "not_supported", "credentials are OAuth's. An API-key integration has none: leave them out.")
 	}
 	if in.CustomProvider != nil {
-		if err := checkText("custom_provider.name", in.CustomProvider.Name, 1, 200); err != nil {
+		if err := checkName("custom_provider.name", in.CustomProvider.Name); err != nil {
 			return err
 		}
 	}
@@ -248,15 +249,35 @@ func checkDescription(text *string) error {
 	return checkText("description", *text, 0, 2000)
 }
 
+// checkName checks what people know a provider by. It stands in links and buttons,
+// which nobody finds when there is nothing to see in them.
+func checkName(field, name string) error {
+	odd := func(r rune) bool { return unicode.In(r, unicode.C, unicode.Zl, unicode.Zp) }
+	switch n := utf8.RuneCountInString(name); {
+	case name == "":
+		return invalid(field, "required", field+" is required: what people know the provider by.")
+	case n > 200, strings.ContainsFunc(name, odd), strings.TrimSpace(name) != name, !strings.ContainsFunc(name, seen):
+		return invalid(field, "invalid_text", field+" is one line of 1 to 200 characters that can be seen, without spaces at its ends, and without control and format characters.")
+	}
+	return nil
+}
+
+// seen reports whether r alone leaves something to see.
+func seen(r rune) bool {
+	blank := r == '\u2800' || unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r)
+	return !blank && unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S)
+}
+
 func checkText(field, text string, least, most int) error {
 	n := utf8.RuneCountInString(text)
-	if n < least || n > most || strings.ContainsFunc(text, func(r rune) bool {
-		return r < ' ' && r != '\n' && r != '\t' || r == 0x7f
-	}) {
+	if n < least || n > most || strings.ContainsFunc(text, control) {
 		return invalid(field, "invalid_text", fmt.Sprintf("%s has %d to %d characters and no control characters but line breaks and tabs.", field, least, most))
 	}
 	return nil
 }
+
+// control reports whether r has no place in a text: line breaks and tabs have.
+func control(r rune) bool { return r < ' ' && r != '\n' && r != '\t' || r == 0x7f }
 
 // updateIntegration is PUT /data-integrations/{slug}: what is not sent stays.
 type updateIntegration struct {
@@ -282,7 +303,7 @@ func (in *updateIntegration) decode(r *request) (target vault.Target, err error)
 		return target, err
 	}
 	if in.CustomProvider != nil {
-		if err := checkText("custom_provider.name", in.CustomProvider.Name, 1, 200); err != nil {
+		if err := checkName("custom_provider.name", in.CustomProvider.Name); err != nil {
 			return target, err
 		}
 		in.amendment.CustomName = &in.CustomProvider.Name

@@ -213,14 +213,15 @@ func userOwned(connectionOwner string) error {
 
 const organizationOwned = "Organization-owned accounts come in a later release. Store the key for a user; organization_id scopes it to one organization."
 
-// timestamp reads an ISO 8601 time.
+// timestamp reads an ISO 8601 time. One that is empty is no time that is left out: a
+// script's variable may have no value.
 func timestamp(field string, text *string) (time.Time, error) {
-	if text == nil || *text == "" {
+	if text == nil {
 		return time.Time{}, nil
 	}
 	t, ok := parseTime(*text)
 	if !ok {
-		return time.Time{}, invalid(field, "invalid_timestamp", field+" is not a time like 2026-01-31T12:00:00Z.")
+		return time.Time{}, invalid(field, "invalid_timestamp", field+" is not a time like 2026-01-31T12:00:00Z. Send one, or leave it out.")
 	}
 	return t.Truncate(time.Millisecond), nil
 }

@@ -227,7 +227,7 @@ func TestWhatWasEndedStaysEnded(t *testing.T) {
 	a.Clock.Pass(time.Second)
 	a.Must(204, a.token, "DELETE", "/keyvend/sessions", "")
 	set := a.Must(200, a.token, "GET", "/keyvend/settings", "").Text("sessions_not_before")
-	for _, earlier := range []string{"1970-01-01T00:00:00Z", "", a.Clock.Now().Format(time.RFC3339)} {
+	for _, earlier := range []string{"1970-01-01T00:00:00Z", a.Clock.Now().Add(-61 * time.Second).Format(time.RFC3339)} {
 		got := a.Do(a.token, "PUT", "/keyvend/settings", `{"allowed_origins":[],"sessions_not_before":"`+earlier+`"}`)
 		if got.Status != 422 || !slices.Equal(wrongFields(got), []string{"sessions_not_before"}) || !strings.Contains(got.Text("message"), "stay so") {
 			t.Errorf("%q: %d %s", earlier, got.Status, got.Body)
@@ -239,12 +239,54 @@ func TestWhatWasEndedStaysEnded(t *testing.T) {
 			t.Errorf("after %s it is %q", body, got)
 		}
 	}
-	// A slip into the future can be taken back, as far as the present.
-	a.Must(200, a.token, "PUT", "/keyvend/settings", `{"sessions_not_before":"2099-01-01T00:00:00Z"}`)
-	a.Must(200, a.token, "PUT", "/keyvend/settings", `{"sessions_not_before":"`+set+`"}`)
-	a.Clock.Pass(time.Minute)
+	// The present is that of who sends it: it moves nothing back.
+	for _, present := range []string{a.Clock.Now().Format(time.RFC3339), a.Clock.Now().Add(-59 * time.Second).Format(time.RFC3339)} {
+		if got := a.Must(200, a.token, "PUT", "/keyvend/settings", `{"sessions_not_before":"`+present+`"}`).Text("sessions_not_before"); got != set {
+			t.Errorf("after %s it is %q", present, got)
+		}
+	}
 	a.Must(403, a.anna, "GET", mine, "", "Origin", page)
-	a.WidgetToken(a.token, "anna", "")
+}
+
+func TestATimeAheadIsTakenBackByThePresent(t *testing.T) {
+	for what, ahead := range map[string]time.Duration{"an hour": time.Hour, "a second": 2 * time.Second} {
+		a := newWidgeted(t, boottest.Config{})
+		a.Clock.Pass(time.Second)
+		a.Must(200, a.token, "PUT", "/keyvend/settings", `{"sessions_not_before":"`+a.Clock.Now().Add(ahead).Format(time.RFC3339)+`"}`)
+		a.Must(422, a.token, "POST", "/widgets/token", `{"user_id":"anna"}`)
+		present := a.Clock.Now()
+		a.Clock.Pass(300 * time.Millisecond)
+		got := a.Must(200, a.token, "PUT", "/keyvend/settings", `{"sessions_not_before":"`+present.Format(time.RFC3339)+`"}`).Text("sessions_not_before")
+		if set, err := time.Parse(time.RFC3339, got); err != nil || set.Before(a.Clock.Now()) || set.Sub(a.Clock.Now()) > time.Second {
+			t.Errorf("%s: it is %s at %s", what, got, a.Clock.Now())
+		}
+		a.Must(403, a.anna, "GET", mine, "", "Origin", page)
+		a.WidgetToken(a.token, "anna", "")
+		a.Clock.Pass(time.Minute)
+		a.Must(403, a.anna, "GET", mine, "", "Origin", page)
+		a.Must(200, a.WidgetToken(a.token, "anna", ""), "GET", mine, "", "Origin", page)
+	}
+}
+
+// A slip of a year would lock everybody out, the dashboard too.
+func TestNobodyIsLockedOutForMoreThanAnHour(t *testing.T) {
+	a := newAcme(t, boottest.Config{})
+	for _, later := range []string{"2099-01-01T00:00:00Z", a.Clock.Now().Add(time.Hour + time.Second).Format(time.RFC3339)} {
+		got := a.Do(a.token, "PUT", "/keyvend/settings", `{"sessions_not_before":"`+later+`"}`)
+		if got.Status != 422 || !slices.Equal(wrongFields(got), []string{"sessions_not_before"}) || !strings.Contains(got.Text("message"), "present time") {
+			t.Errorf("%s: %d %s", later, got.Status, got.Body)
+		}
+	}
+	a.Must(201, a.token, "POST", "/widgets/token", `{"user_id":"anna"}`)
+
+	// Where one is set already, it can be sent back as it was read, and taken back.
+	const set = "2099-01-01T00:00:00.000Z"
+	a.allow(page)
+	a.Edit(boottest.SettingsRow(a.tenant), func(r boottest.Row) { r["sessions_not_before"] = set })
+	a.Must(200, a.token, "PUT", "/keyvend/settings", `{"sessions_not_before":"`+set+`"}`)
+	a.Must(422, a.token, "POST", "/widgets/token", `{"user_id":"anna"}`)
+	a.Must(200, a.token, "PUT", "/keyvend/settings", `{"sessions_not_before":"`+a.Clock.Now().Format(time.RFC3339)+`"}`)
+	a.Must(201, a.token, "POST", "/widgets/token", `{"user_id":"anna"}`)
 }
 
 // F58: who can write the table cannot widen what a session may do.

@@ -167,7 +167,7 @@ func (h widget) put(ctx context.Context, v *vault.Visit, in *widgetKeyBody) (ans
 	if err != nil {
 		return answer{}, err
 	}
-	return ok(widgetAccountOnWire(a)).warn(v.Integration, &in.upserted), nil
+	return ok(widgetAccountOnWire(a)).warn(v.Integration, &in.upserted, a), nil
 }
 
 func (h widget) disconnect(ctx context.Context, v *vault.Visit, in *ownAccountPath) (answer, error) {

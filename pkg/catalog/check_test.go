@@ -193,6 +193,7 @@ func TestAMistakeInACheckIsReportedWithItsField(t *testing.T) {
 		"the key's header again":        {`"Accept"`, `"x-KEY"`, "headers", neither},
 		"empty header":                  {`"text/json"`, `""`, "headers", schemaToo},
 		"method":                        {`"POST"`, `"DELETE"`, "method", schemaToo},
+		"key in the body":               {`"body": "{}"`, `"body": "{\"key\": \"{key}\"}"`, "body", neither},
 		"body of a GET":                 {`"POST"`, `"GET"`, "body", neither},
 		"key in the address":            {`/v1/me`, `/v1/{key}`, "url", neither},
 		"fragment":                      {`?x=1`, `?x=1#y`, "url", schemaToo},

@@ -49,11 +49,9 @@ func (f ConfigField) AnyHost() bool { return f.Format == formatHostname && len(f
 // Check reports whether value may be stored for the field. When it may not,
 // reason is a sentence for the person who entered it, which never repeats the
 // value: it may be a key that was pasted into the wrong field. An empty value
-// means that none was given.
+// means that none was given, which keeps no key from being stored.
 func (f ConfigField) Check(value string) (reason string, ok bool) {
 	switch {
-	case value == "" && f.Required:
-		return fmt.Sprintf("%s is missing. %s", f.Label, f.Description), false
 	case value == "":
 		return "", true
 	case len(value) > MaxValue:
@@ -68,6 +66,18 @@ func (f ConfigField) Check(value string) (reason string, ok bool) {
 		return fmt.Sprintf("%s does not have the right form%s. %s", f.Label, f.such(), f.Description), false
 	}
 	return "", true
+}
+
+// Missing are the names of the settings without which there is no key, and which
+// config does not have.
+func (p Provider) Missing(config map[string]string) []string {
+	var names []string
+	for _, f := range p.ConfigFields {
+		if f.Required && config[f.Field] == "" {
+			names = append(names, f.Field)
+		}
+	}
+	return names
 }
 
 func (f ConfigField) checkOption(value string) (reason string, ok bool) {

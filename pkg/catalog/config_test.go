@@ -23,7 +23,7 @@ func TestConfigValueIsTakenOnlyWhenItFitsItsField(t *testing.T) {
 		{"shopify", "shop", "a", ""},
 		{"shopify", "shop", strings.Repeat("a", 60), ""},
 		{"shopify", "shop", strings.Repeat("a", 61), "Shop name does not have the right form, such as acme-store."},
-		{"shopify", "shop", "", "Shop name is missing. The part of your shop's address"},
+		{"shopify", "shop", "", ""},
 		{"shopify", "shop", "-acme", "does not have the right form"},
 		{"shopify", "shop", "Acme", "does not have the right form"},
 		{"shopify", "shop", "acme.myshopify.com", "does not have the right form"},

@@ -36,6 +36,7 @@ func (c Check) Validate(fields []ConfigField) []Problem {
 	r.unless(c.Method == "GET" || c.Method == "POST", "method", "The method is GET or POST.")
 	r.unless(c.Body == "" || c.Method == "POST", "body", "Only a POST has a body.")
 	r.unless(len(c.Body) <= maxBody && utf8.ValidString(c.Body) && !strings.Contains(c.Body, "\x00"), "body", fmt.Sprintf("The body is text of at most %d bytes.", maxBody))
+	r.unless(!strings.Contains(c.Body, "{"+keyName+"}"), "body", "{key} has no place here: the body is sent as it stands, and placement says where the key goes. For what only looks so, put a space inside the braces.")
 	c.validateVerdicts(&r)
 	return r
 }

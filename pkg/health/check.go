@@ -196,6 +196,20 @@ func (c *Check) weigh(f Finding) Finding {
 	return Finding{Verdict: Unknown, Reason: RefusedOnce, At: f.At}
 }
 
+// Concede has a refusal count that stood alone, if it was seen since the key was
+// reported at that time: whichever look saw it, the report waits for no other.
+func (c *Check) Concede(reported time.Time, every time.Duration) (turn Turn, conceded bool) {
+	seen := c.RefusedAt
+	if c.Reason == RefusedOnce || c.Reason == Doubted {
+		seen = c.CheckedAt
+	}
+	if since := seen.Sub(reported); since <= 0 || since >= reportHeld {
+		return Steady, false
+	}
+	c.ReportedAt = reported
+	return c.Record(Finding{Verdict: catalog.Invalid, Reason: Refused, At: seen, Host: c.Host}, Report, every), true
+}
+
 // stand moves what is known for certain.
 func (c *Check) stand(f Finding) Turn {
 	before := c.Standing

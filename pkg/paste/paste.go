@@ -26,6 +26,8 @@ var (
 	Bearer   = Mistake{"bearer_prefix", `secret begins with "Bearer", which a header has before a key and no key has. Send the key alone.`}
 	Spaces   = Mistake{"surrounding_spaces", "secret has spaces before or behind the key. Send the key alone."}
 	Quotes   = Mistake{"quoted_key", "secret has quotation marks round the key. Send the key alone."}
+	Nothing  = Mistake{"placeholder", "secret only stands for a key, or is empty but for what is round a key: a variable without its value, or a text that says where the key goes. Send the key itself."}
+	Page     = Mistake{"address", "secret is the address of a page, which no key of this provider is. Send the key itself."}
 	Name     = Mistake{"named_key", "secret has a name before the key. Send the key alone, without the name of a variable or header."}
 )
 
@@ -34,6 +36,7 @@ var (
 	OtherVendor = Mistake{"another_vendors_key", "This looks like a key of another provider"}
 	Publishable = Mistake{"publishable_key", "This looks like a public key, which cannot do what a secret one can."}
 	SpaceInside = Mistake{"space_inside", "There is a space in this key. Look whether it is the key alone."}
+	Address     = Mistake{"address", "This is an address, which few keys are."}
 	TestKey     = Mistake{"test_key", "This looks like a test key, which works with test data alone."}
 )
 
@@ -51,6 +54,8 @@ func Doubt(key string, known bool, vendor string) (Mistake, bool) {
 		return Publishable, true
 	case vendor != "":
 		return Mistake{OtherVendor.Code, OtherVendor.Sentence + ": " + vendor + "."}, true
+	case address.MatchString(key):
+		return Address, true
 	case strings.Contains(key, " "):
 		return SpaceInside, true
 	case testKey.MatchString(key):
@@ -132,21 +137,31 @@ var bearerWord = regexp.MustCompile(`(?i)^(?:authorization *: *)?bearer `)
 
 func bearer(s string) bool { return bearerWord.MatchString(s) }
 
-// Wrapped reports what a key of a provider is wrapped in, false when text is none or
-// is the key alone. known tells what looks like a key of the provider's: only what
-// is found inside proves that the rest is no part of it. Some prove themselves:
-// spaces, which no header keeps, quotes round the whole, and names of variables.
+// Wrapped reports what a key of a provider is wrapped in, or that there is none in it,
+// and false when text is none or is the key alone. known tells what looks like a key of
+// the provider's, nil being that nobody knows: only what is found inside proves that
+// the rest is no part of it. Some prove themselves: spaces, which no header keeps,
+// quotes round the whole, names of variables, and what headers and settings of keys
+// are called where no key goes on so.
 func Wrapped(text string, known func(string) bool) (Mistake, bool) {
+	formed := known != nil
+	if !formed {
+		known = func(string) bool { return false }
+	}
 	bare := strings.TrimSpace(text)
 	inside := unquoted(bare)
 	switch {
 	case known(text): // alone
 	case bare != text:
 		return Spaces, true
+	case nothing.MatchString(bare):
+		return Nothing, true
 	case quoted(bare), inside != bare && known(inside):
 		return Quotes, true
-	case variable.MatchString(bare), known(unnamed(bare)), known(unnamed(inside)):
+	case variable.MatchString(bare), labelled.MatchString(bare), known(unnamed(bare)), known(unnamed(inside)):
 		return Name, true
+	case formed && address.MatchString(bare):
+		return Page, true
 	}
 	return Mistake{}, false
 }
@@ -156,11 +171,19 @@ func quoted(s string) bool {
 	return len(s) > 2 && strings.ContainsRune("\"'`", rune(s[0])) && s[len(s)-1] == s[0]
 }
 
-// variable is what a variable for a key is called, and that it is set.
-var variable = regexp.MustCompile(`^(?:export +)?(?:[A-Z0-9]+_[A-Z0-9_]*(?:KEY|TOKEN|SECRET)[A-Z0-9_]*|[A-Z0-9]*(?:KEY|TOKEN|SECRET)[A-Z0-9]*_[A-Z0-9_]*) *= *[^ =]`)
-
-// naming is a line of a shell, of a .env file, of JSON, or a header.
-var naming = regexp.MustCompile(`^(?:\$env:)?["']?[A-Za-z][\w .-]{0,63}["']?\s*[:=]\s*(\S+)$`)
+var (
+	// nothing has no letter and no digit, is a word that programs and examples have in
+	// a key's place, or the name of a variable that was left empty.
+	nothing = regexp.MustCompile(`(?i)^(?:[^a-z0-9]*|bearer|token|undefined|null|\{\{.*\}\}|\$\{\w+\}|[<[]?(?:your|insert|replace)[-_ a-z]*(?:key|token|secret)[-_ a-z]*[>\]]?|(?:[a-z]+_)*(?:key|token|secret) *[:=] *["']*)$`)
+	// variable is what a variable for a key is called, and that it is set.
+	variable = regexp.MustCompile(`^(?:[A-Z0-9]+_[A-Z0-9_]*(?:KEY|TOKEN|SECRET)[A-Z0-9_]*|[A-Z0-9]*(?:KEY|TOKEN|SECRET)[A-Z0-9]*_[A-Z0-9_]*) *= *[^ =]`)
+	// labelled is a variable with the word that sets it, a header with its option, or a
+	// name that says what it is of, with a space or a quote where no key has one.
+	labelled = regexp.MustCompile(`(?i)^(?:(?:export +|set +|\$env:)\w+ *=|(?:-H|--header) *["']|["']?[\w.-]*(?:authorization|key|token|secret)["']?(?: *[:=] *["']| *: | += )|token +[^ ]+$)`)
+	// naming is a line of a shell, of a .env file, of JSON, or a header.
+	naming  = regexp.MustCompile(`^(?:export +|set +|\$env:)?["']?[A-Za-z][\w .-]{0,63}?["']?(?:\s*[:=]\s*| +)(\S+)$`)
+	address = regexp.MustCompile(`(?i)^https?://`)
+)
 
 func unnamed(s string) string {
 	if found := naming.FindStringSubmatch(s); found != nil {

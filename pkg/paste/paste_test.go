@@ -2,6 +2,7 @@ package paste_test
 
 import (
 	"encoding/json"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
@@ -25,7 +26,11 @@ func TestWhatCanBeNoKeyIsSpottedAndNothingElse(t *testing.T) {
 		p, _ := catalog.Lookup(c.Provider)
 		mistake, found := paste.Spot(c.Text)
 		if !found {
-			mistake, found = paste.Wrapped(c.Text, func(s string) bool { return len(p.KeyShapes) > 0 && p.LooksLike([]byte(s)) })
+			var known func(string) bool
+			if len(p.KeyShapes) > 0 {
+				known = func(s string) bool { return p.LooksLike([]byte(s)) }
+			}
+			mistake, found = paste.Wrapped(c.Text, known)
 		}
 		spotted[mistake.Code] = true
 		// What is not printable is refused before anyone looks what it is.
@@ -36,9 +41,28 @@ func TestWhatCanBeNoKeyIsSpottedAndNothingElse(t *testing.T) {
 			t.Errorf("%s: %v %q", c.Name, found, mistake.Sentence)
 		}
 	}
-	for _, m := range []paste.Mistake{paste.OwnKey, paste.OwnToken, paste.Command, paste.Bearer, paste.Spaces, paste.Quotes, paste.Name} {
+	for _, m := range []paste.Mistake{paste.OwnKey, paste.OwnToken, paste.Command, paste.Bearer, paste.Spaces, paste.Quotes, paste.Name, paste.Nothing, paste.Page} {
 		if !spotted[m.Code] {
 			t.Errorf("no case of %s", m.Code)
+		}
+	}
+}
+
+// A provider may give out keys of any form tomorrow.
+func TestNoKeyThatWasMadeAtRandomIsRefused(t *testing.T) {
+	const base64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+	random := rand.New(rand.NewPCG(1, 2))
+	for _, alphabet := range []string{base64, base64 + "-_", base64 + "+/=", "abcdefghijklmnopqrstuvwxyz234567", "0123456789abcdef-", base64 + "-_.:=~", "ABCDEFGHIJKLMNOPQRSTUVWXYZ_"} {
+		for range 4_000 {
+			key := make([]byte, 12+random.IntN(60))
+			for i := range key {
+				key[i] = alphabet[random.IntN(len(alphabet))]
+			}
+			for _, known := range []func(string) bool{nil, func(string) bool { return false }} {
+				if mistake, found := paste.Wrapped(string(key), known); found {
+					t.Errorf("%s is taken for %s", key, mistake.Code)
+				}
+			}
 		}
 	}
 }

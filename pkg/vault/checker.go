@@ -63,6 +63,9 @@ func (c *Checker) Check(ctx context.Context, r CheckRequest) error {
 	if paused, err := c.paused(ctx, v, r); paused || err != nil {
 		return err
 	}
+	if conceded, err := c.concede(ctx, v, r); conceded || err != nil {
+		return err
+	}
 	if wait, err := c.waits(ctx, v, r); wait || err != nil {
 		return err
 	}
@@ -134,6 +137,28 @@ func (c *Checker) paused(ctx context.Context, v *Visit, r CheckRequest) (bool, e
 	return true, stale(c.Store.SaveFinding(ctx, &check, nil, nil))
 }
 
+// concede answers a report with a refusal that was seen since, if there is one.
+func (c *Checker) concede(ctx context.Context, v *Visit, r CheckRequest) (conceded bool, err error) {
+	if r.Cause != health.Report || r.Revision != 0 {
+		return false, nil
+	}
+	err = again(ctx, c.Store, v, func(v *Visit) error {
+		a := living(v, v.Integration)
+		if conceded = false; a == nil || v.View.Check == nil || v.View.Check.SecretID != a.Secrets[account.Current].ID || r.SecretID != v.View.Check.SecretID {
+			return nil
+		}
+		check := *v.View.Check
+		var turn health.Turn
+		turn, conceded = check.Concede(r.AskedAt, v.Integration.CheckEvery())
+		if !conceded {
+			return nil
+		}
+		next, remark := c.consequence(v.Integration, a, &check, turn, check.CheckedAt)
+		return c.Store.SaveFinding(ctx, &check, next, remark)
+	})
+	return conceded, err
+}
+
 // waits puts a request off until the provider may be asked. What the schedule
 // leased has its slot.
 func (c *Checker) waits(ctx context.Context, v *Visit, r CheckRequest) (bool, error) {
@@ -170,7 +195,7 @@ func (c *Checker) waits(ctx context.Context, v *Visit, r CheckRequest) (bool, er
 // more: so it is read again.
 func (c *Checker) join(ctx context.Context, v *Visit, r CheckRequest) (joined bool, err error) {
 	err = again(ctx, c.Store, v, func(v *Visit) error {
-		joined = v.View.Check != nil && v.View.Check.Awaited(c.Clock.Now())
+		joined = v.View.Check != nil && (r.SecretID == "" || r.SecretID == v.View.Check.SecretID) && v.View.Check.Awaited(c.Clock.Now())
 		if !joined || r.Cause != health.Report {
 			return nil
 		}
@@ -182,29 +207,49 @@ func (c *Checker) join(ctx context.Context, v *Visit, r CheckRequest) (joined bo
 }
 
 // await notes that a look is on its way, and whether a report waits for it, so
-// that one key takes no more slots than one.
+// that one key takes no more slots than one, and any look that is earlier tells both.
 func (c *Checker) await(ctx context.Context, v *Visit, r CheckRequest) error {
-	if v.View.Check == nil || r.Revision != 0 {
+	if r.Revision != 0 {
 		return nil
 	}
-	check := *v.View.Check
-	check.AwaitedAt = r.Slot
-	if r.Cause == health.Report {
-		check.ReportedAt = r.AskedAt
+	return again(ctx, c.Store, v, func(v *Visit) error {
+		check, _ := c.noted(v, r)
+		if check == nil || check.Verdict != health.Unknown && check.CheckedAt.After(r.AskedAt) {
+			return nil
+		}
+		check.AwaitedAt = r.Slot
+		if r.Cause == health.Report {
+			check.ReportedAt = r.AskedAt
+		}
+		return c.Store.SaveFinding(ctx, check, nil, nil)
+	})
+}
+
+// noted is the check that a request for a look is noted in, nil when it is of a
+// secret that is gone. One that the feed has not made yet is made as the feed does:
+// then it is not known.
+func (c *Checker) noted(v *Visit, r CheckRequest) (check *health.Check, known bool) {
+	a := living(v, v.Integration)
+	if a == nil || r.SecretID != "" && r.SecretID != a.Secrets[account.Current].ID {
+		return nil, false
 	}
-	return stale(c.Store.SaveFinding(ctx, &check, nil, nil))
+	if check, known = checkOf(v, a, c.Clock.Now()); !known {
+		check.Adopt(a, v.Integration.CheckEvery())
+	}
+	return check, known
 }
 
 // leave has the schedule find a slot for what was asked for and gets none now.
 func (c *Checker) leave(ctx context.Context, v *Visit, r CheckRequest) error {
 	return again(ctx, c.Store, v, func(v *Visit) error {
-		if v.View.Check == nil {
-			return nil // the feed makes one that is due
+		check, known := c.noted(v, r)
+		if check == nil {
+			return nil
 		}
-		check, now := *v.View.Check, c.Clock.Now()
+		now := c.Clock.Now()
 		noted := r.Cause != health.Report || check.Why(now) == health.Report
 		soon := !check.DueAt.IsZero() && check.DueAt.Before(now.Add(MaxDelay))
-		if noted && soon {
+		if known && noted && soon {
 			return nil
 		}
 		if !noted {
@@ -213,7 +258,7 @@ func (c *Checker) leave(ctx context.Context, v *Visit, r CheckRequest) error {
 		if !soon {
 			check.Wait(now, MaxDelay/2)
 		}
-		return c.Store.SaveFinding(ctx, &check, nil, nil)
+		return c.Store.SaveFinding(ctx, check, nil, nil)
 	})
 }
 
@@ -252,10 +297,6 @@ func (c *Checker) consult(ctx context.Context, v *Visit, a *account.Account, f h
 		}
 		f.Doubted = f.Doubted || doubted
 	}
-	if f.Doubted && f.Verdict == catalog.Invalid {
-		c.Log.WarnContext(ctx, "a refusal is not believed, since the provider refuses many keys that worked",
-			"provider", health.ProviderKey(v.Integration), "tenant", a.Tenant, "account_id", a.ID)
-	}
 	return f
 }
 
@@ -277,14 +318,17 @@ func (c *Checker) tell(ctx context.Context, of health.Place, v *Visit, a *accoun
 // record writes what a finding changes, unless it is about a secret that was
 // replaced meanwhile.
 func (c *Checker) record(ctx context.Context, v *Visit, about *account.Account, f health.Finding, r CheckRequest) error {
-	secretID := about.Secrets[account.Current].ID
+	secretID, lease := about.Secrets[account.Current].ID, ""
+	if v.View.Check != nil {
+		lease = v.View.Check.By
+	}
 	return again(ctx, c.Store, v, func(v *Visit) error {
 		a := living(v, v.Integration)
 		if a == nil || a.ID != about.ID || a.Secrets[account.Current].ID != secretID {
 			return nil
 		}
 		check, known := checkOf(v, a, c.Clock.Now())
-		if r.Revision != 0 && (!known || check.Revision != r.Revision) {
+		if r.Revision != 0 && (!known || check.Revision != r.Revision && (lease == "" || check.By != lease || f.At.Before(check.ReportedAt))) {
 			return nil // another delivery of the same request was faster
 		}
 		if !r.AskedAt.IsZero() && r.Cause == health.Report {
@@ -296,7 +340,14 @@ func (c *Checker) record(ctx context.Context, v *Visit, about *account.Account, 
 			check.RemarkedAt = f.At
 			remark = note(event.ReauthorizationNeeded, a, f.At, health.Reported)
 		}
-		return c.Store.SaveFinding(ctx, check, next, remark)
+		if err := c.Store.SaveFinding(ctx, check, next, remark); err != nil {
+			return err
+		}
+		if check.Reason == health.Doubted {
+			c.Log.WarnContext(ctx, "a refusal is not believed, since the provider refuses many keys that worked",
+				"provider", health.ProviderKey(v.Integration), "tenant", a.Tenant, "account_id", a.ID)
+		}
+		return nil
 	})
 }
 

@@ -33,13 +33,11 @@ type SettingsChange struct {
 	SessionsNotBefore *time.Time
 }
 
-// The bounds of origins. A name has 253 bytes at most in the DNS (RFC 1035, section
-// 2.3.4, as text). All of them go to browsers in one header: with the rest of the
-// headers it stays below the 4 KiB that nginx takes of those from who is behind it
-// (proxy_buffer_size), and API Gateway's 10,240 bytes.
+// The bounds of origins. All of them go to browsers in one header: with the rest of
+// the headers it stays below the 4 KiB that nginx takes of those from who is behind
+// it (proxy_buffer_size), and API Gateway's 10,240 bytes.
 const (
 	maxOrigins     = 50
-	maxOriginHost  = 253
 	maxOriginBytes = 3000
 )
 
@@ -57,28 +55,44 @@ func (s *Settings) Set(ctx context.Context, v *Visit, change SettingsChange) (te
 			next.AllowedOrigins = each(*change.AllowedOrigins)
 		}
 		if change.SessionsNotBefore != nil {
-			if err := s.keepEnded(next.SessionsNotBefore, *change.SessionsNotBefore); err != nil {
+			from, err := notBefore(next.SessionsNotBefore, *change.SessionsNotBefore, s.Clock.Now())
+			if err != nil {
 				return err
 			}
-			next.SessionsNotBefore = *change.SessionsNotBefore
+			next.SessionsNotBefore = from
 		}
 		return s.Store.SaveSettings(ctx, v.Target.Tenant, &next)
 	})
 	return next, err
 }
 
-// keepEnded refuses to let sessions live again that were ended. A time that is still
-// to come may be taken back as far as the present: that revives nothing.
-func (s *Settings) keepEnded(before, after time.Time) error {
+const (
+	lately    = time.Minute // how old the present may be that somebody sends
+	lockedOut = time.Hour   // how long no session may begin, at most
+)
+
+// notBefore is when sessions may begin that were to begin after wanted. Those that
+// were ended do not live again. A time that is still to come may be taken back as far
+// as the present, which revives nothing.
+func notBefore(before, wanted, now time.Time) (time.Time, error) {
 	earliest := before
-	if now := s.Clock.Now().Add(skew); now.Before(earliest) {
-		earliest = now
+	if present := now.Add(skew); present.Before(earliest) {
+		earliest = present
 	}
-	if !after.Before(earliest) {
-		return nil
+	switch {
+	case wanted.After(now.Add(lockedOut)) && !wanted.Equal(before):
+		return before, wrongNotBefore("Until then no session could begin, so it is at most an hour ahead. Send the present time to end all sessions, or leave it out.")
+	case !wanted.Before(earliest):
+		return wanted, nil
+	case wanted.Before(now.Add(-lately)):
+		return before, wrongNotBefore("Sessions from before " + earliest.Format(time.RFC3339) + " have ended and stay so. Send the present time or a later one, or leave it out.")
+	default:
+		return earliest, nil
 	}
-	return wrongValues([]fault.Detail{{Code: "invalid_value", Field: "sessions_not_before",
-		Message: "Sessions from before " + earliest.Format(time.RFC3339) + " have ended and stay so. Send that time or a later one, or leave it out."}})
+}
+
+func wrongNotBefore(sentence string) error {
+	return wrongValues([]fault.Detail{{Code: "invalid_value", Field: "sessions_not_before", Message: sentence}})
 }
 
 func checkOrigins(origins []string) error {
@@ -128,6 +142,12 @@ func notInHost(r rune) bool {
 	return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '.' || r == '-' || r == ':')
 }
 
+// tooLong reports whether a host's name is one that the DNS cannot have (RFC 1035,
+// section 2.3.4, as text).
+func tooLong(name string) bool {
+	return len(name) > 253 || slices.ContainsFunc(strings.Split(name, "."), func(label string) bool { return len(label) > 63 })
+}
+
 func validPort(text string) bool {
 	n, err := strconv.ParseUint(text, 10, 16)
 	return err == nil && n > 0 && text[0] != '0'
@@ -143,7 +163,7 @@ func validOrigin(text string) bool {
 	name := u.Hostname()
 	ip, _ := netip.ParseAddr(name)
 	switch {
-	case name == "" || len(name) > maxOriginHost || strings.ContainsFunc(name, notInHost) || strings.HasSuffix(u.Host, ":"):
+	case name == "" || strings.ContainsFunc(name, notInHost) || strings.HasSuffix(u.Host, ":") || tooLong(name):
 		return false
 	case u.Port() != "" && !validPort(u.Port()):
 		return false

@@ -1,8 +1,8 @@
 // What people paste where a key belongs. The cases are in
 // pkg/paste/testdata/cases.json, which holds the API to the same rules.
 //
-// A key is never changed: what has the form of one of the provider's keys stays
-// as it is, and else only that is taken off which can be part of no key.
+// A key is never changed: what has the form of the provider's keys stays, and else
+// only that is taken off which can be part of no key.
 
 import { SHAPES } from "./shapes.js";
 
@@ -47,17 +47,13 @@ export function lookAsIs(text, slug) {
   return { key: text, taken: [], ...judged(text, slug, formsOf(slug)) };
 }
 
-/** What the API takes at most. */
-const LONGEST = 8192;
-
-/** Nobody looks for a key in a longer text. */
-const HOPELESS = 4 * LONGEST;
+const LONGEST = 8192; // that the API takes
+const HOPELESS = 4 * LONGEST; // nobody looks for a key in it
 
 /** @type {Look} */
 const TOO_LONG = { key: "", taken: [], doubt: "too_long", level: "refuse", vendor: "" };
 
-/** How many layers are taken off at most. */
-const LAYERS = 16;
+const LAYERS = 16; // at most
 
 /** @typedef {import("./shapes.js").Form} Form */
 
@@ -145,14 +141,17 @@ function unquoted(text, own) {
  * @param {Form[]} own
  */
 function unnamed(text, own) {
-  const [, name, value] = /^(?:export\s+|set\s+|\$env:)?([A-Z][A-Z0-9_]*)\s*=\s*([^\s=].{7,})$/.exec(text) ?? [];
+  const [, , header] = /^(?:-H|--header) *(["'])(.+)\1$/.exec(text) ?? [];
+  if (header) return header;
+  const line = text.replace(/^(?:export +|set +|\$env:)/, "");
+  const [, name, value] = /^([A-Z][A-Z0-9_]*)\s*=\s*([^\s=].{7,})$/.exec(line) ?? [];
   if (name && value && /KEY|TOKEN|SECRET|PASSWORD|_PAT$/.test(name)) return value;
-  const behind = unquoted(/^["']?[a-z][\w .-]{0,63}["']?\s*[:=]\s*(\S+)$/i.exec(text)?.[1] ?? "", own);
+  const behind = unquoted(/^["']?[a-z][\w .-]{0,63}?["']?(?:\s*[:=]\s*| +)(\S+)$/i.exec(line)?.[1] ?? "", own);
   return fit(own, behind) >= 0 ? behind : text;
 }
 
 /**
- * wrapped is what the API finds wrapped round a key.
+ * wrapped is what the API finds round a key.
  *
  * @param {string} text
  * @param {Form[]} own
@@ -163,10 +162,12 @@ function wrapped(text, own) {
   const bare = text.trim();
   if (bare !== text) return "spaces";
   if (/^(["'`]).+\1$/.test(bare) || fit(own, unquoted(bare, own)) >= 0) return "quoted_key";
-  return VARIABLE.test(bare) || fit(own, unnamed(bare, own)) >= 0 ? "named_key" : "";
+  return VARIABLE.test(bare) || LABELLED.test(bare) || fit(own, unnamed(bare, own)) >= 0 ? "named_key" : "";
 }
 
-const VARIABLE = /^(?:export +)?(?=[A-Z\d]*_)[A-Z\d_]*(?:KEY|TOKEN|SECRET)[A-Z\d_]* *= *[^ =]/;
+const VARIABLE = /^(?=[A-Z\d]*_)[A-Z\d_]*(?:KEY|TOKEN|SECRET)[A-Z\d_]* *= *[^ =]/;
+const LABELLED =
+  /^(?:(?:export +|set +|\$env:)\w+ *=|(?:-H|--header) *["']|["']?[\w.-]*(?:authorization|key|token|secret)["']?(?: *[:=] *["']| *: | += )|token +[^ ]+$)/i;
 
 /**
  * joined takes out line breaks where a key was wrapped: if the pieces together are
@@ -191,13 +192,15 @@ function judged(key, slug, own) {
   const [doubt, vendor = ""] = doubtOf(key, slug, own);
   if (doubt === "") return { doubt, level: "", vendor: "" };
   if (doubt === "test_key") return { doubt, level: "note", vendor };
-  const never = NEVER.includes(doubt) || !PRINTABLE.test(key);
+  const never = NEVER.includes(doubt) || !PRINTABLE.test(key) || NOTHING.test(key) || (doubt === "address" && own[0]);
   return { doubt, level: never ? "refuse" : "warn", vendor };
 }
 
 /** What the API refuses. */
 const NEVER = ["keyvend_api_key", "keyvend_token", "whole_command", "bearer_prefix", "too_long", "quoted_key", "named_key"];
 const PRINTABLE = /^[ -~]*$/;
+const NOTHING =
+  /^(?:[^a-z\d]*|bearer|token|undefined|null|\{\{.*\}\}|\$\{\w+\}|[<[]?(?:your|insert|replace)[-_ a-z]*(?:key|token|secret)[-_ a-z]*[>\]]?|(?:[a-z]+_)*(?:key|token|secret) *[:=] *["']*)$/i;
 
 const PUBLISHABLE = /^(?:pk_(?:live|test)_|(?:live|test)_pub_|phc_|sb_publishable_|pk\.eyJ)/;
 const TEST_KEY = /^(?:[a-z]{2,10}_)?(?:test|sdbx|sandbox)_|^EZTK/;
@@ -220,7 +223,7 @@ function doubtOf(key, slug, own) {
   const other = OTHERS.find(([, form]) => fits < 0 && form.test(key));
   if (other) return [other[0]];
   const round = wrapped(key, own);
-  if (round === "quoted_key" || round === "named_key") return [round];
+  if (round && round !== "spaces") return [round];
   if (fits < 0 && PUBLISHABLE.test(key)) return ["publishable"];
   const vendor = otherVendor(key, slug, own.length > 0, fits);
   if (vendor) return ["other_vendor", vendor];
@@ -231,10 +234,9 @@ function doubtOf(key, slug, own) {
 
 /** @type {[string, RegExp][]} */
 const OTHERS = [
-  ["variable", /^\$\{?\w+\}?$|^\{\{.*\}\}$|^(?:process|import\.meta|os)\.env/],
-  ["variable", /^[<[]?(?:YOUR|MY|INSERT|REPLACE)[-_ A-Z]*(?:KEY|TOKEN|SECRET)[-_ A-Z]*[>\]]?$|^x{4,}$/i],
+  ["variable", NOTHING],
+  ["variable", /^\$\w+$|^(?:process|import\.meta|os)\.env|^x{4,}$/i],
   ["json", /^[{[].*[}\]]$/s],
-  ["header", /^-H\b|^["']?(?:authorization|x-api-key)["']?\s*:/i],
   ["address", /^https?:\/\//i],
 ];
 

@@ -101,7 +101,6 @@ export const TEXTS = {
   "doubt.quoted_key": "There are quotation marks around the key. Copy the key alone.",
   "doubt.named_key": "There is a name in front of the key. Copy the key alone.",
   "doubt.json": "This is JSON. Copy the key alone.",
-  "doubt.header": "This is a header. Copy the key alone.",
   "doubt.address": "This is an address. Copy the key itself.",
   "doubt.variable": "This only stands for a key. Copy the key itself.",
   "doubt.lines": "This is more than one line. Copy the key alone.",
