@@ -125,7 +125,7 @@ func TestTheNameOfAProviderIsOneLineInWhichSomethingIsSeen(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"x", "Ä & Söhne (EU)", "東京", "C++", "💳", "7", strings.Repeat("ü", 200), "a\u0301", "№ 1"} {
+	for _, name := range []string{"x", "Ä & Söhne (EU)", "東京", "C++", "💳", "7", strings.Repeat("ü", 200), "a\u0301", "№ 1", "فروشگاه\u200cها", "👩\u200d💻"} {
 		for _, got := range send(name) {
 			if got.Status/100 != 2 {
 				t.Errorf("%q: %d %s", name, got.Status, got.Body)

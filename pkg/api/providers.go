@@ -252,7 +252,8 @@ func checkDescription(text *string) error {
 // checkName checks what people know a provider by. It stands in links and buttons,
 // which nobody finds when there is nothing to see in them.
 func checkName(field, name string) error {
-	odd := func(r rune) bool { return unicode.In(r, unicode.C, unicode.Zl, unicode.Zp) }
+	joins := func(r rune) bool { return r == '\u200c' || r == '\u200d' } // in Persian, and in emoji
+	odd := func(r rune) bool { return unicode.In(r, unicode.C, unicode.Zl, unicode.Zp) && !joins(r) }
 	switch n := utf8.RuneCountInString(name); {
 	case name == "":
 		return invalid(field, "required", field+" is required: what people know the provider by.")

@@ -358,7 +358,7 @@ func TestF60_F61_NobodysKeyGoesWhereAThiefsKeyWasStoredWith(t *testing.T) {
 		},
 	}
 	thiefs := map[string]string{
-		"grafana": `{"domain":"thief.example"}`, "sited": `{"site":"us"}`, "hosted": `{"host":"thief.example"}`,
+		"grafana": `{"domain":"thief.example"}`, "sited": `{"site":"thief"}`, "hosted": `{"host":"thief.example"}`,
 	}
 	for planting, plant := range plants {
 		for bringing, bring := range brings {
@@ -366,6 +366,7 @@ func TestF60_F61_NobodysKeyGoesWhereAThiefsKeyWasStoredWith(t *testing.T) {
 				l := newLoot(t)
 				l.Site = "same-origin"
 				session := l.Session(l.Key(l.tenant, "manage"))
+				l.Must(http.StatusOK, session, "PATCH", "/keyvend/integrations/sited", `{"config_fields":[`+strings.Replace(siteField, `"label":"EU"}]`, `"label":"EU"},{"value":"thief","label":"Europe"}]`, 1)+`]}`)
 				for slug, config := range thiefs {
 					l.Must(http.StatusNoContent, l.token, "DELETE", "/user_management/users/anna/connected_accounts/"+slug, "")
 					if got := plant(l, session, slug, config); got.Status != http.StatusOK {
@@ -373,8 +374,9 @@ func TestF60_F61_NobodysKeyGoesWhereAThiefsKeyWasStoredWith(t *testing.T) {
 					}
 				}
 				l.Must(http.StatusNoContent, session, "DELETE", "/keyvend/sessions", "")
+				l.Must(http.StatusOK, l.token, "PATCH", "/keyvend/integrations/sited", `{"config_fields":[`+siteField+`]}`) // as SECURITY.md says
 				l.Clock.Pass(time.Minute)
-				if got := l.Do(l.WidgetToken(l.token, "anna", ""), "GET", offers, ""); got.Status != http.StatusOK || strings.Contains(got.Body, "thief") || strings.Contains(got.Body, `"site":"us"`) {
+				if got := l.Do(l.WidgetToken(l.token, "anna", ""), "GET", offers, ""); got.Status != http.StatusOK || strings.Contains(got.Body, "thief") {
 					t.Errorf("a form begins with what is the thief's: %d %s", got.Status, got.Body)
 				}
 				for slug := range thiefs {
@@ -403,6 +405,7 @@ func TestSettingsGoOnWithTheNextKeyWhereNobodyCanStealItByThem(t *testing.T) {
 	l.Site = "same-origin"
 	l.Register(l.token, "mailgun")
 	manager := l.Key(l.tenant, "manage")
+	l.Must(http.StatusNoContent, l.token, "DELETE", "/user_management/users/anna/connected_accounts/sited", "")
 	const eu = `{"api_host":"api.eu.mailgun.net"}`
 	for name, put := range map[string]func(slug, rest string) boottest.Answer{
 		"a key that vends": func(slug, rest string) boottest.Answer {
@@ -423,6 +426,16 @@ func TestSettingsGoOnWithTheNextKeyWhereNobodyCanStealItByThem(t *testing.T) {
 				if got := put("mailgun", ""); got.Status != http.StatusOK || l.Vend(l.token, "mailgun", "anna").Text("credential.config.api_host") != "api.eu.mailgun.net" {
 					t.Errorf("%s: %d %s", name, got.Status, got.Body)
 				}
+			}
+			if got := put("sited", `,"config":`+settings["sited"]); got.Status != http.StatusOK {
+				t.Errorf("%s: %d %s", name, got.Status, got.Body)
+			}
+			if got := put("sited", ""); got.Status != http.StatusOK {
+				t.Errorf("%s: %d %s", name, got.Status, got.Body)
+			}
+			l.vendsAsStored(t, "sited")
+			if got := l.Do(l.WidgetToken(l.token, "anna", ""), "GET", offers, ""); !strings.Contains(got.Body, `"site":"eu"`) {
+				t.Errorf("the form begins without the user's region: %s", got.Body)
 			}
 			l.store("grafana")
 			for range 2 {

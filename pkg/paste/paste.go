@@ -174,7 +174,7 @@ func quoted(s string) bool {
 var (
 	// nothing has no letter and no digit, is a word that programs and examples have in
 	// a key's place, or the name of a variable that was left empty.
-	nothing = regexp.MustCompile(`(?i)^(?:[^a-z0-9]*|bearer|token|undefined|null|\{\{.*\}\}|\$\{\w+\}|[<[]?(?:your|insert|replace)[-_ a-z]*(?:key|token|secret)[-_ a-z]*[>\]]?|(?:[a-z]+_)*(?:key|token|secret) *[:=] *["']*)$`)
+	nothing = regexp.MustCompile(`(?i)^(?:[^a-z0-9]*|bearer|token|undefined|null|\{\{.*\}\}|\$\{\w+\}|\W?(?:your|insert|replace)[-_ a-z]*(?:key|token|secret)[-_ a-z]*\W?|[a-z_]*(?:key|token|secret) *[:=] *["']*)$`)
 	// variable is what a variable for a key is called, and that it is set.
 	variable = regexp.MustCompile(`^(?:[A-Z0-9]+_[A-Z0-9_]*(?:KEY|TOKEN|SECRET)[A-Z0-9_]*|[A-Z0-9]*(?:KEY|TOKEN|SECRET)[A-Z0-9]*_[A-Z0-9_]*) *= *[^ =]`)
 	// labelled is a variable with the word that sets it, a header with its option, or a

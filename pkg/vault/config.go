@@ -141,7 +141,7 @@ func inherit(v *Visit, in *integration.Integration, next, before *account.Accoun
 	}
 	var details []fault.Detail
 	for _, name := range slices.Sorted(maps.Keys(config)) {
-		if !next.ConfigByReader && !harmless(in, name) {
+		if !next.ConfigByReader && !harmless(in, name, config[name]) {
 			details = append(details, fault.Detail{Code: "required", Field: "config." + name,
 				Message: "This setting can decide where the key is sent, so another key does not take it over: send config along with the key, or disconnect first."})
 		}
@@ -149,19 +149,24 @@ func inherit(v *Visit, in *integration.Integration, next, before *account.Accoun
 	return wrongValues(details)
 }
 
-// harmless reports whether no value of a setting leads away from the provider, as
-// those do not that the catalog has, but for whole names of hosts. A custom provider's
-// settings are what its definition says today, which may be another tomorrow.
-func harmless(in *integration.Integration, name string) bool {
+// harmless reports whether a setting leads nowhere but where the provider's definition
+// does: it is an option on the list, or one of the catalog's, none of which but whole
+// names of hosts leads away from the provider. What a word of anybody's means to a
+// custom provider's users, keyvend does not know.
+func harmless(in *integration.Integration, name, value string) bool {
 	field, _ := in.Provider().Field(name)
-	return in.Custom == nil && !field.AnyHost()
+	if in.Custom == nil {
+		return !field.AnyHost()
+	}
+	_, fits := field.Check(value)
+	return fits && len(field.Options) > 0
 }
 
 // Inheritable are those settings of a, an account of in, that do not keep another key
 // from coming without any.
 func Inheritable(in *integration.Integration, a *account.Account) map[string]string {
 	config := maps.Clone(a.Config)
-	maps.DeleteFunc(config, func(name, _ string) bool { return !a.ConfigByReader && !harmless(in, name) })
+	maps.DeleteFunc(config, func(name, value string) bool { return !a.ConfigByReader && !harmless(in, name, value) })
 	return config
 }
 

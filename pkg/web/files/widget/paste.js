@@ -1,5 +1,5 @@
-// What people paste where a key belongs. The cases are in
-// pkg/paste/testdata/cases.json, which holds the API to the same rules.
+// What people paste where a key belongs. Its cases, in pkg/paste/testdata, are the
+// API's too.
 //
 // A key is never changed: what has the form of the provider's keys stays, and else
 // only that is taken off which can be part of no key.
@@ -134,8 +134,7 @@ function unquoted(text, own) {
 }
 
 /**
- * unnamed takes off a name as .env files have it, and any other only if what is
- * behind it has the form of the provider's keys.
+ * unnamed takes off a name as .env files have it, and any other before a key.
  *
  * @param {string} text
  * @param {Form[]} own
@@ -170,8 +169,7 @@ const LABELLED =
   /^(?:(?:export +|set +|\$env:)\w+ *=|(?:-H|--header) *["']|["']?[\w.-]*(?:authorization|key|token|secret)["']?(?: *[:=] *["']| *: | += )|token +[^ ]+$)/i;
 
 /**
- * joined takes out line breaks where a key was wrapped: if the pieces together are
- * a key, and no piece alone, which may be all of it, is one.
+ * joined takes out line breaks if the pieces together are a key, and none alone is.
  *
  * @param {string} text
  * @param {Form[]} own
@@ -190,19 +188,16 @@ function joined(text, own) {
  */
 function judged(key, slug, own) {
   const [doubt, vendor = ""] = doubtOf(key, slug, own);
-  if (doubt === "") return { doubt, level: "", vendor: "" };
-  if (doubt === "test_key") return { doubt, level: "note", vendor };
-  const never = NEVER.includes(doubt) || !PRINTABLE.test(key) || NOTHING.test(key) || (doubt === "address" && own[0]);
-  return { doubt, level: never ? "refuse" : "warn", vendor };
+  const never = NEVER.test(doubt) || !PRINTABLE.test(key) || NOTHING.test(key) || (doubt === "address" && own[0]);
+  return { doubt, level: doubt && (doubt === "test_key" ? "note" : never ? "refuse" : "warn"), vendor };
 }
 
 /** What the API refuses. */
-const NEVER = ["keyvend_api_key", "keyvend_token", "whole_command", "bearer_prefix", "too_long", "quoted_key", "named_key"];
+const NEVER = /^(?:keyvend|whole|bearer|too|quoted|named)_/;
 const PRINTABLE = /^[ -~]*$/;
 const NOTHING =
-  /^(?:[^a-z\d]*|bearer|token|undefined|null|\{\{.*\}\}|\$\{\w+\}|[<[]?(?:your|insert|replace)[-_ a-z]*(?:key|token|secret)[-_ a-z]*[>\]]?|(?:[a-z]+_)*(?:key|token|secret) *[:=] *["']*)$/i;
+  /^(?:[^a-z\d]*|bearer|token|undefined|null|\{\{.*\}\}|\$\{\w+\}|\W?(?:your|insert|replace)[-_ a-z]*(?:key|token|secret)[-_ a-z]*\W?|[a-z_]*(?:key|token|secret) *[:=] *["']*)$/i;
 
-const PUBLISHABLE = /^(?:pk_(?:live|test)_|(?:live|test)_pub_|phc_|sb_publishable_|pk\.eyJ)/;
 const TEST_KEY = /^(?:[a-z]{2,10}_)?(?:test|sdbx|sandbox)_|^EZTK/;
 
 /**
@@ -224,7 +219,6 @@ function doubtOf(key, slug, own) {
   if (other) return [other[0]];
   const round = wrapped(key, own);
   if (round && round !== "spaces") return [round];
-  if (fits < 0 && PUBLISHABLE.test(key)) return ["publishable"];
   const vendor = otherVendor(key, slug, own.length > 0, fits);
   if (vendor) return ["other_vendor", vendor];
   if (key.includes(" ")) return ["space_inside"];
@@ -238,6 +232,7 @@ const OTHERS = [
   ["variable", /^\$\w+$|^(?:process|import\.meta|os)\.env|^x{4,}$/i],
   ["json", /^[{[].*[}\]]$/s],
   ["address", /^https?:\/\//i],
+  ["publishable", /^(?:pk_(?:live|test)_|(?:live|test)_pub_|phc_|sb_publishable_|pk\.eyJ)/],
 ];
 
 /**
@@ -256,8 +251,8 @@ export function mistake(text) {
 }
 
 /**
- * otherVendor names the provider that a key begins like, if that says more of the
- * key than what is known of the one in question.
+ * otherVendor names the provider that a key begins like, if that says more than what
+ * is known of the one in question.
  *
  * @param {string} key
  * @param {string} slug
