@@ -195,8 +195,11 @@ function judged(key, slug, own) {
 /** What the API refuses. */
 const NEVER = /^(?:keyvend|whole|bearer|too|quoted|named)_/;
 const PRINTABLE = /^[ -~]*$/;
-const NOTHING =
-  /^(?:[^a-z\d]*|bearer|token|undefined|null|\{\{.*\}\}|\$\{\w+\}|\W?(?:your|insert|replace)[-_ a-z]*(?:key|token|secret)[-_ a-z]*\W?|[a-z_]*(?:key|token|secret) *[:=] *["']*)$/i;
+const NOTHING = new RegExp(`^(?:${[
+  /[^a-z\d]*|bearer|token|undefined|null|\{\{.*\}\}|\$\{\w+\}/,
+  /\W?(?:your|insert|replace)[-_ a-z]*(?:key|token|secret)[-_ a-z]*\W?/,
+  /[a-z_]*(?:key|token|secret) *[:=] *["']*/,
+].map(({ source }) => source).join("|")})$`, "i");
 
 const TEST_KEY = /^(?:[a-z]{2,10}_)?(?:test|sdbx|sandbox)_|^EZTK/;
 
