@@ -114,7 +114,7 @@ func TestAFormThatIsSavedUnchangedChangesNothing(t *testing.T) {
 			t.Errorf("no awkward text was ever in %s", member)
 		}
 	}
-	if got := slices.Sorted(maps.Keys(saved)); !slices.Equal(got, []string{"Save checks", "Save description", "Save metadata", "Save origins", "Save provider", "Save settings"}) {
+	if got := slices.Sorted(maps.Keys(saved)); !slices.Equal(got, []string{"Save checks", "Save description", "Save metadata", "Save origins", "Save provider"}) {
 		t.Errorf("saved: %q", got)
 	}
 }
@@ -172,7 +172,7 @@ func (s *shop) unchanged(t *testing.T, p *browsertest.Page, what, place string, 
 		p.Do(`for (const d of document.querySelectorAll("details")) d.open = true`)
 		says := map[string]string{
 			"Save description": "The description is saved.", "Save checks": "Saved: how keys are checked.", "Save provider": "The provider is saved.",
-			"Save settings": "The settings are saved.", "Save metadata": "The metadata is saved.", "Save origins": "The origins are saved.",
+			"Save metadata": "The metadata is saved.", "Save origins": "The origins are saved.",
 		}[button]
 		p.Click("button", button)
 		p.Wait(what+": "+button, func() bool { return strings.Contains(p.Text(), says) })

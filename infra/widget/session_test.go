@@ -215,6 +215,14 @@ func TestFailuresSayWhatToDoNext(t *testing.T) {
 	if text := p.Text(); strings.Contains(text, "Nothing was stored") {
 		t.Errorf("that nothing was stored is said twice: %s", text)
 	}
+	// What a setting is called in the API is nothing to people.
+	k.answer(putPath, http.StatusUnprocessableEntity, `{"message":"config.host: Host is not the name of a public host.","code":"unprocessable_entity"}`)
+	p.Paste(openAIKey)
+	p.Press("Enter")
+	p.Says("Host is not the name of a public host. Nothing was stored.")
+	if text := p.Text(); strings.Contains(text, "config.") {
+		t.Errorf("the API's words are for others: %s", text)
+	}
 	// Of what is not there any more nobody is asked for a key.
 	k.answer(putPath, http.StatusNotFound, `{"message":"This provider is not offered any more.","code":"not_found"}`)
 	p.Paste(openAIKey)

@@ -66,7 +66,8 @@ export class Failure extends Error {
     super(`keyvend-pipes: ${status}`);
     this.status = status;
     this.code = typeof said?.code === "string" ? said.code : "";
-    this.sentence = typeof said?.message === "string" ? said.message : "";
+    // Without what a setting is called in the API.
+    this.sentence = typeof said?.message === "string" ? said.message.replace(/^config\.\S+: /, "") : "";
   }
 
   /** Whether it is certain that nothing was done. */

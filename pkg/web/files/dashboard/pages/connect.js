@@ -106,18 +106,14 @@ export async function connectProvider(context, slug) {
         submit: "Connect",
         act: async () => {
           const body = { provider: slug, auth_methods: ["api_key"], description: told.field.trimmed() || null, enabled: enabled.checked() };
-          try {
-            await context.client.connect(body, once(body));
-            return true;
-          } catch (failure) {
+          await context.client.connect(body, once(body)).catch((failure) => {
             if (!(failure instanceof Refusal) || failure.code !== "data_integration_exists") throw failure;
-            return false; // connected meanwhile, which the page says when it is drawn anew
-          }
+            throw new Refusal(failure.status, `${provider.name} is connected already. See its page, among the integrations.`, failure);
+          });
         },
-        done: (made) => {
-          if (!made) return context.again();
+        done: () => {
           const next = enabled.checked() ? "Users can bring their keys now." : "Switch it on when users may bring their keys.";
-          return context.go(place, `${provider.name} is connected. ${next}`);
+          context.go(place, `${provider.name} is connected. ${next}`);
         },
       }),
     ],
