@@ -188,18 +188,15 @@ function joined(text, own) {
  */
 function judged(key, slug, own) {
   const [doubt, vendor = ""] = doubtOf(key, slug, own);
-  const never = NEVER.test(doubt) || !PRINTABLE.test(key) || NOTHING.test(key) || (doubt === "address" && own[0]);
+  const never = NEVER.test(doubt) || !PRINTABLE.test(key) || NOTHING.test(key) || STAND_IN.test(key) || (doubt === "address" && own[0]);
   return { doubt, level: doubt && (doubt === "test_key" ? "note" : never ? "refuse" : "warn"), vendor };
 }
 
 /** What the API refuses. */
 const NEVER = /^(?:keyvend|whole|bearer|too|quoted|named)_/;
 const PRINTABLE = /^[ -~]*$/;
-const NOTHING = new RegExp(`^(?:${[
-  /[^a-z\d]*|bearer|token|undefined|null|\{\{.*\}\}|\$\{\w+\}/,
-  /\W?(?:your|insert|replace)[-_ a-z]*(?:key|token|secret)[-_ a-z]*\W?/,
-  /[a-z_]*(?:key|token|secret) *[:=] *["']*/,
-].map(({ source }) => source).join("|")})$`, "i");
+const NOTHING = /^(?:[^a-z\d]*|bearer|token|undefined|null|\{\{.*\}\}|\$\{\w+\}|[a-z_]*(?:key|token|secret) *[:=] *["']*)$/i;
+const STAND_IN = /^\W?(?:your|insert|replace)[-_ a-z]*(?:key|token|secret)[-_ a-z]*\W?$/i;
 
 const TEST_KEY = /^(?:[a-z]{2,10}_)?(?:test|sdbx|sandbox)_|^EZTK/;
 
@@ -232,6 +229,7 @@ function doubtOf(key, slug, own) {
 /** @type {[string, RegExp][]} */
 const OTHERS = [
   ["variable", NOTHING],
+  ["variable", STAND_IN],
   ["variable", /^\$\w+$|^(?:process|import\.meta|os)\.env|^x{4,}$/i],
   ["json", /^[{[].*[}\]]$/s],
   ["address", /^https?:\/\//i],
