@@ -381,7 +381,7 @@ func TestF60_F61_NobodysKeyGoesWhereAThiefsKeyWasStoredWith(t *testing.T) {
 				}
 				for slug := range thiefs {
 					got := bring(l, slug, "")
-					if got.Status != http.StatusUnprocessableEntity || !strings.Contains(got.Body, "send config along with the key") || strings.Contains(got.Body, "thief") {
+					if got.Status != http.StatusUnprocessableEntity || !strings.Contains(got.Body, "bring it along with the key") || strings.Contains(got.Body, "thief") {
 						t.Errorf("%s: %d %s", slug, got.Status, got.Body)
 					}
 					l.days(t)
@@ -395,6 +395,18 @@ func TestF60_F61_NobodysKeyGoesWhereAThiefsKeyWasStoredWith(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Nobody can send a setting that the definition has no more.
+func TestASettingThatIsNoLongerDeclaredKeepsNoKeyFromBeingReplaced(t *testing.T) {
+	l := newLoot(t)
+	manager := l.Key(l.tenant, "manage")
+	l.Must(http.StatusOK, manager, "PUT", "/data-integrations/hosted/api-key", `{"user_id":"bo","secret":"`+secretOf("hosted")+`","config":`+settings["hosted"]+`}`)
+	l.Must(http.StatusOK, manager, "PATCH", "/keyvend/integrations/hosted", `{"config_fields":[]}`)
+	l.Must(http.StatusOK, manager, "PUT", "/data-integrations/hosted/api-key", `{"user_id":"bo","secret":"`+secretOf("hosted")+`2"}`)
+	if got := l.Vend(l.token, "hosted", "bo"); !strings.Contains(got.Body, secretOf("hosted")+"2") || strings.Contains(got.Body, "good.example.com") {
+		t.Errorf("%s", got.Body)
 	}
 }
 

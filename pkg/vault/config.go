@@ -141,9 +141,14 @@ func inherit(v *Visit, in *integration.Integration, next, before *account.Accoun
 	}
 	var details []fault.Detail
 	for _, name := range slices.Sorted(maps.Keys(config)) {
-		if !next.ConfigByReader && !harmless(in, name, config[name]) {
+		field, declared := in.Provider().Field(name)
+		switch {
+		case next.ConfigByReader, harmless(in, name, config[name]):
+		case !declared: // any more, so nobody can send it
+			delete(next.Config, name)
+		default:
 			details = append(details, fault.Detail{Code: "required", Field: "config." + name,
-				Message: "This setting can decide where the key is sent, so another key does not take it over: send config along with the key, or disconnect first."})
+				Message: field.Label + " can decide where the key is sent, so another key does not take it over: bring it along with the key, or disconnect first."})
 		}
 	}
 	return wrongValues(details)
