@@ -156,7 +156,8 @@ function setting(now) {
       max: 255,
     }),
   };
-  const required = tick({ name: "", label: "Required", help: "The widget wants it. A key that comes without it by the API is stored all the same.", checked: now?.required ?? false });
+  const help = "The widget wants it. A key that comes without it by the API is stored all the same.";
+  const required = tick({ name: "", label: "Required", help, checked: now?.required ?? false });
   const form = kept(formOf(now), valueForm(now));
   return {
     node: el("div", {}, f.field.node, f.label.node, f.description.node, required.node, form.node, f.default.node, f.example.node),
