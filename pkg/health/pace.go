@@ -26,27 +26,31 @@ func (l Lane) owns(number int64) bool {
 	return (l == AskedLane) == (number%shares == shares-1)
 }
 
-// Slack is how long after its slot a provider may still be asked. Slots are so
-// far apart that even then, whatever comes late and whatever in time, no minute
-// has more questions than the provider may be asked.
-const Slack = 20 * time.Second
+// Slack is how long after its slot a provider may still be asked; half as long
+// before it may do so who comes early, or by a clock that is ahead. Slots are so far
+// apart that even then, whatever comes early and whatever late, no minute has more
+// questions than the provider may be asked.
+const (
+	Slack = 20 * time.Second
+	early = Slack / 2
+)
 
 // gap is the time between two slots of a provider that may be asked so often a
 // minute.
 func gap(perMinute int) time.Duration {
 	n := time.Duration(perMinute)
-	return (time.Minute + Slack + n - 1) / n
+	return (early + time.Minute + Slack + n - 1) / n
 }
 
 // Usable reports whether a provider may be asked in a slot now. One that lies far
 // ahead is of a clock that was wrong.
 func Usable(slot, now time.Time) bool {
 	late := now.Sub(slot)
-	return -Slack/2 <= late && late <= Slack
+	return -early <= late && late <= Slack
 }
 
 // Reachable is the oldest slot that whoever sets out now can use.
-func Reachable(now time.Time) time.Time { return now.Add(-Slack / 2) }
+func Reachable(now time.Time) time.Time { return now.Add(-early) }
 
 // Pace says which slots of a provider's lane are taken: nobody may ask but in a
 // slot that was reserved. Its JSON form is the stored one.

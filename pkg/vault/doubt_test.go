@@ -16,7 +16,7 @@ func crowded(t *testing.T, n int) (c *clinic, ids []string) {
 	for i := range n {
 		ids = append(ids, c.connect(fmt.Sprint("user", i)))
 	}
-	c.rounds(2)
+	c.rounds(3)
 	if known := c.known(); known != n {
 		t.Fatalf("%d of %d keys are known to work", known, n)
 	}

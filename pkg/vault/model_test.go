@@ -264,7 +264,8 @@ func FuzzStateMachine(f *testing.F) {
 }
 
 func stateMachine(t *testing.T) func(*rapid.T) {
-	file, err := bolt.Open(filepath.Join(t.TempDir(), "keyvend.db"))
+	// Nothing expires by the clock of this machine, which is far from the simulated one.
+	file, err := bolt.Config{Now: func() time.Time { return time.Unix(0, 0) }}.Open(filepath.Join(t.TempDir(), "keyvend.db"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -124,18 +124,21 @@ func (c *crowd) verifyKey(key table.Key, leases []lease) {
 // longer than the pace makes it.
 func (c *crowd) verifyProvider(slug string, perMinute int) {
 	times := c.asked[slug]
+	most, at := 0, time.Time{}
 	for first, i := 0, 0; i < len(times); i++ {
 		for times[i].Sub(times[first]) >= time.Minute {
 			first++
 		}
-		if n := i - first + 1; n > perMinute {
-			c.t.Errorf("%s was asked %d times in the minute before %v, and takes %d", slug, n, times[i], perMinute)
-			break
+		if n := i - first + 1; n > most {
+			most, at = n, times[i]
 		}
+	}
+	if most > perMinute {
+		c.t.Errorf("%s was asked %d times in the minute before %v, and takes %d", slug, most, at, perMinute)
 	}
 	// Three of four slots are the schedule's. Sweeps that meet waste slots, and so
 	// do leases that are lost.
-	fair := time.Duration(len(times)) * (time.Minute + health.Slack) * 4 / 3 / time.Duration(perMinute)
+	fair := time.Duration(len(times)) * (time.Minute + health.Slack + health.Slack/2) * 4 / 3 / time.Duration(perMinute)
 	took := times[len(times)-1].Sub(c.start)
 	if took > fair*3/2+15*time.Minute {
 		c.t.Errorf("%s was done after %v, at its pace %v", slug, took, fair)
