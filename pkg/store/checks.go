@@ -140,19 +140,17 @@ func (s *Store) IntegrationsOf(ctx context.Context, checks []*health.Check) (map
 	for _, c := range checks {
 		names[integrationKey(c.Tenant, c.Slug)] = vault.IntegrationName{Tenant: c.Tenant, Slug: c.Slug}
 	}
+	items, err := s.getAll(ctx, slices.Collect(maps.Keys(names)))
+	if err != nil {
+		return nil, err
+	}
 	found := map[vault.IntegrationName]*integration.Integration{}
-	for batch := range slices.Chunk(slices.Collect(maps.Keys(names)), table.MaxGet) {
-		items, err := s.get(ctx, batch...)
+	for key := range items {
+		in, err := decode(items, key, asIntegration(names[key].Tenant))
 		if err != nil {
-			return nil, err
+			in = nil // what cannot be read is told apart from what is not there
 		}
-		for key := range items {
-			in, err := decode(items, key, asIntegration(names[key].Tenant))
-			if err != nil {
-				in = nil // what cannot be read is told apart from what is not there
-			}
-			found[names[key]] = in
-		}
+		found[names[key]] = in
 	}
 	return found, nil
 }

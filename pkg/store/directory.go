@@ -19,15 +19,7 @@ func (s *Store) AccountsIn(ctx context.Context, tenant string, r vault.AccountRa
 	if err != nil {
 		return nil, "", err
 	}
-	if len(entries) > r.Limit {
-		entries = entries[:r.Limit]
-		next = entries[r.Limit-1].position
-	}
-	keys := make([]table.Key, len(entries))
-	for i, e := range entries {
-		keys[i] = e.key
-	}
-	page, err = rowsAt(ctx, s, keys, asAccount)
+	page, err = rowsAt(ctx, s, keysOf(entries, entry.at), asAccount)
 	return inPlace(page, entries, r.Descending), next, err
 }
 
@@ -66,10 +58,13 @@ type entry struct {
 	key      table.Key
 }
 
-// merge runs queries over shards of one listing and merges the pages, up to the
-// horizon: where the page that reached least far ended before its shard did, ""
-// when all of them reached the end.
-func (s *Store) merge(ctx context.Context, queries []table.Query) (entries []entry, horizon string, err error) {
+func (e entry) at() table.Key { return e.key }
+
+// merge runs queries over the parts of one listing, all with the same limit, and
+// merges their pages to one of at most so many entries. next is where it ended before
+// the listing did, "" at the end: no entry lies behind where the page that reached
+// least far ended before its part did.
+func (s *Store) merge(ctx context.Context, queries []table.Query) (entries []entry, next string, err error) {
 	pages := make([]table.Page, len(queries))
 	errs := make([]error, len(queries))
 	var wait sync.WaitGroup
@@ -89,33 +84,32 @@ func (s *Store) merge(ctx context.Context, queries []table.Query) (entries []ent
 		for _, item := range page.Items {
 			entries = append(entries, entry{item.Index[queries[i].Index].SK, item.Key})
 		}
-		if page.After != "" && (horizon == "" || order(page.After, horizon) < 0) {
-			horizon = page.After
+		if page.After != "" && (next == "" || order(page.After, next) < 0) {
+			next = page.After
 		}
 	}
 	slices.SortFunc(entries, func(a, b entry) int { return order(a.position, b.position) })
-	if horizon != "" {
-		entries = slices.DeleteFunc(entries, func(e entry) bool { return order(e.position, horizon) > 0 })
+	entries = slices.Compact(entries) // one that moves from part to part
+	if next != "" {
+		entries = slices.DeleteFunc(entries, func(e entry) bool { return order(e.position, next) > 0 })
 	}
-	return entries, horizon, nil
+	if limit := queries[0].Limit; len(entries) > limit {
+		entries, next = entries[:limit], entries[limit-1].position
+	}
+	return entries, next, nil
 }
 
 // Organizations implements vault.DirectoryStore.
 func (s *Store) Organizations(ctx context.Context, tenantID string, ids []string) (map[string]tenant.Organization, error) {
+	at := func(id string) table.Key { return organizationKey(tenantID, id) }
+	items, err := s.getAll(ctx, keysOf(ids, at))
+	if err != nil {
+		return nil, err
+	}
 	found := map[string]tenant.Organization{}
-	for batch := range slices.Chunk(ids, table.MaxGet) {
-		keys := make([]table.Key, len(batch))
-		for i, id := range batch {
-			keys[i] = organizationKey(tenantID, id)
-		}
-		items, err := s.get(ctx, keys...)
-		if err != nil {
-			return nil, err
-		}
-		for i, id := range batch {
-			if o, err := decode(items, keys[i], asOrganization); err == nil && o != nil {
-				found[id] = *o
-			}
+	for _, id := range ids {
+		if o, err := decode(items, at(id), asOrganization); err == nil && o != nil {
+			found[id] = *o
 		}
 	}
 	return found, nil

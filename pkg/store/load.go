@@ -187,15 +187,6 @@ func (s *Store) APIKeysIn(ctx context.Context, tenant string, r vault.APIKeyRang
 	if err != nil {
 		return nil, "", err
 	}
-	entries = slices.CompactFunc(entries, func(a, b entry) bool { return a.position == b.position })
-	if len(entries) > r.Limit {
-		entries = entries[:r.Limit]
-		next = entries[r.Limit-1].position
-	}
-	keys := make([]table.Key, len(entries))
-	for i, e := range entries {
-		keys[i] = e.key
-	}
-	page, err = rowsAt(ctx, s, keys, asOneOf(tenant))
+	page, err = rowsAt(ctx, s, keysOf(entries, entry.at), asOneOf(tenant))
 	return page, next, err
 }

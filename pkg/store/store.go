@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync/atomic"
 
@@ -61,6 +62,28 @@ func (s *Store) get(ctx context.Context, keys ...table.Key) (map[table.Key]table
 		items[key] = table.Item{Key: key, Revision: unread}
 	}
 	return items, nil
+}
+
+// getAll is get for any number of distinct keys, in as many round trips as that takes.
+func (s *Store) getAll(ctx context.Context, keys []table.Key) (map[table.Key]table.Item, error) {
+	found := make(map[table.Key]table.Item, len(keys))
+	for batch := range slices.Chunk(keys, table.MaxGet) {
+		items, err := s.get(ctx, batch...)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(found, items)
+	}
+	return found, nil
+}
+
+// keysOf are where some things are stored.
+func keysOf[T any](of []T, at func(T) table.Key) []table.Key {
+	keys := make([]table.Key, len(of))
+	for i, thing := range of {
+		keys[i] = at(thing)
+	}
+	return keys
 }
 
 // query reads a page, with corrupt items in it as unread ones.
@@ -213,10 +236,7 @@ func listed[T any](ctx context.Context, s *Store, pk, after string, finish func(
 	if len(page.Items) == 0 { // which does not mean that none follows
 		return nil, page.After, nil
 	}
-	keys := make([]table.Key, len(page.Items))
-	for i, item := range page.Items {
-		keys[i] = item.Key
-	}
+	keys := keysOf(page.Items, func(item table.Item) table.Key { return item.Key })
 	rows, err = rowsAt(ctx, s, keys, finish)
 	return rows, page.After, err
 }
@@ -224,20 +244,19 @@ func listed[T any](ctx context.Context, s *Store, pk, after string, finish func(
 // rowsAt reads rows strongly, each once, in the order of keys; those that are gone are
 // left out. An index may show a row at two places while it moves.
 func rowsAt[T any](ctx context.Context, s *Store, keys []table.Key, finish func(*T, table.Item)) ([]*T, error) {
+	keys = distinct(keys)
+	items, err := s.getAll(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
 	var rows []*T
-	for batch := range slices.Chunk(distinct(keys), table.MaxGet) {
-		items, err := s.get(ctx, batch...)
+	for _, key := range keys {
+		row, err := decode(items, key, finish)
 		if err != nil {
 			return nil, err
 		}
-		for _, key := range batch {
-			row, err := decode(items, key, finish)
-			if err != nil {
-				return nil, err
-			}
-			if row != nil {
-				rows = append(rows, row)
-			}
+		if row != nil {
+			rows = append(rows, row)
 		}
 	}
 	return rows, nil

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"encoding/json"
-	"slices"
 	"time"
 
 	"keyvend/pkg/audit"
@@ -106,20 +105,14 @@ func (s *Store) AccountReads(ctx context.Context, tenant, accountID string) (*us
 
 // LastUsed implements vault.DirectoryStore.
 func (s *Store) LastUsed(ctx context.Context, tenant string, accountIDs []string) (map[string]time.Time, error) {
+	items, err := s.getAll(ctx, keysOf(accountIDs, func(id string) table.Key { return usedKey(tenant, id) }))
+	if err != nil {
+		return nil, err
+	}
 	last := map[string]time.Time{}
-	for batch := range slices.Chunk(accountIDs, table.MaxGet) {
-		keys := make([]table.Key, len(batch))
-		for i, id := range batch {
-			keys[i] = usedKey(tenant, id)
-		}
-		items, err := s.get(ctx, keys...)
-		if err != nil {
-			return nil, err
-		}
-		for _, id := range batch {
-			if at := s.asUsed(items, tenant, id).At; !at.IsZero() {
-				last[id] = at
-			}
+	for _, id := range accountIDs {
+		if at := s.asUsed(items, tenant, id).At; !at.IsZero() {
+			last[id] = at
 		}
 	}
 	return last, nil
@@ -127,20 +120,15 @@ func (s *Store) LastUsed(ctx context.Context, tenant string, accountIDs []string
 
 // APIKeyNames implements vault.DirectoryStore.
 func (s *Store) APIKeyNames(ctx context.Context, tenant string, ids []string) (map[string]string, error) {
+	at := func(id string) table.Key { return apiKeyKey(tenant, id) }
+	items, err := s.getAll(ctx, keysOf(ids, at))
+	if err != nil {
+		return nil, err
+	}
 	names := map[string]string{}
-	for batch := range slices.Chunk(ids, table.MaxGet) {
-		keys := make([]table.Key, len(batch))
-		for i, id := range batch {
-			keys[i] = apiKeyKey(tenant, id)
-		}
-		items, err := s.get(ctx, keys...)
-		if err != nil {
-			return nil, err
-		}
-		for i, id := range batch {
-			if key, err := decode(items, keys[i], asAPIKey(tenant, id)); err == nil && key != nil {
-				names[id] = key.Name
-			}
+	for _, id := range ids {
+		if key, err := decode(items, at(id), asAPIKey(tenant, id)); err == nil && key != nil {
+			names[id] = key.Name
 		}
 	}
 	return names, nil

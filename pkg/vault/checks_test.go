@@ -541,11 +541,12 @@ func (c *clinic) looked(id string, cause health.Cause) {
 	c.t.Fatalf("no look for the cause %s", cause)
 }
 
-// A look that was asked for is thrown away when the schedule was faster, and a
-// report that came after the schedule's look must not go with it.
-func TestAReportIsLookedIntoThoughTheLookItWaitsForIsNotNeededAnyMore(t *testing.T) {
+// overtaken is a crowd of whose keys, anna's among them, looks are asked for and
+// waited for when the schedule leases them too.
+func overtaken(t *testing.T) (c *clinic, anna string) {
+	t.Helper()
 	c, ids := crowded(t, 60)
-	anna := c.connect("anna")
+	anna = c.connect("anna")
 	c.rounds(2)
 	c.Clock.Pass(31 * time.Hour)
 	for _, id := range append(ids, anna) {
@@ -553,6 +554,13 @@ func TestAReportIsLookedIntoThoughTheLookItWaitsForIsNotNeededAnyMore(t *testing
 	}
 	c.World.Check()
 	c.schedule()
+	return c, anna
+}
+
+// A look that was asked for is thrown away when the schedule was faster, and a
+// report that came after the schedule's look must not go with it.
+func TestAReportIsLookedIntoThoughTheLookItWaitsForIsNotNeededAnyMore(t *testing.T) {
+	c, anna := overtaken(t)
 	c.looked(anna, health.Scheduled)
 	c.Providers.Say(http.StatusUnauthorized, `{}`)
 	c.report("anna", "")
@@ -563,15 +571,7 @@ func TestAReportIsLookedIntoThoughTheLookItWaitsForIsNotNeededAnyMore(t *testing
 // The schedule's look was a moment earlier than the report, and is written down
 // while the report is.
 func TestAReportIsNotLostWhenAnEarlierFindingIsWrittenWhileItIsNoted(t *testing.T) {
-	c, ids := crowded(t, 60)
-	anna := c.connect("anna")
-	c.rounds(2)
-	c.Clock.Pass(31 * time.Hour)
-	for _, id := range append(ids, anna) {
-		c.Must(http.StatusAccepted, c.token, "POST", "/keyvend/accounts/"+id+"/check", "")
-	}
-	c.World.Check()
-	c.schedule()
+	c, anna := overtaken(t)
 	checker, leased := c.App.Checker(), vault.CheckRequest{}
 	check := func(r vault.CheckRequest) {
 		if err := checker.Check(t.Context(), r); err != nil {
